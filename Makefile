@@ -1,0 +1,57 @@
+# One command sets up and runs: `make refresh`, `make test`, `make ui`. A second call sets nothing up again.
+.DEFAULT_GOAL := refresh
+.PHONY: refresh ui test test-full lint format requirements clean
+
+PYTHON ?= python3
+PIP := .venv/bin/pip --disable-pip-version-check --no-input
+BASE := .venv/.base-installed
+DEV := .venv/.dev-installed
+
+.venv/bin/pip:
+	@$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or newer is needed; set PYTHON=...") if sys.version_info < (3, 11) else None'
+	$(PYTHON) -m venv .venv
+
+$(BASE): requirements/base.txt pyproject.toml | .venv/bin/pip
+	@echo "Installing what the platform needs (about a minute the first time)"
+	$(PIP) install --quiet --require-hashes -r requirements/base.txt
+	$(PIP) install --quiet --no-deps --no-build-isolation -e .
+	@touch $@
+
+$(DEV): requirements/dev.txt $(BASE)
+	@echo "Installing what the tests need"
+	$(PIP) install --quiet --require-hashes -r requirements/dev.txt
+	@touch $@
+
+refresh: $(BASE) ## release, model, forecast and endpoint of the newest released week
+	@.venv/bin/forecast refresh
+
+ui: $(BASE) ## Dagster on http://127.0.0.1:3000
+	@.venv/bin/forecast ui
+
+lint: $(DEV) ## style, types and the arrows between the rooms
+	.venv/bin/ruff check .
+	.venv/bin/ruff format --check .
+	.venv/bin/mypy
+	.venv/bin/lint-imports
+
+test: lint ## lint and every test that is not slow
+	.venv/bin/pytest -m "not slow" -n 2
+
+test-full: lint ## every test, the slow proofs too
+	.venv/bin/pytest -n 2
+
+format: $(DEV)
+	.venv/bin/ruff check --fix-only .
+	.venv/bin/ruff format .
+
+# Compiled with uv (not installed by the project), hashes for every platform, no index written into the files.
+COMPILE = uv pip compile --universal --python-version 3.11 --generate-hashes --no-strip-extras \
+	--no-emit-index-url --no-emit-find-links --no-header --quiet
+requirements:
+	$(COMPILE) pyproject.toml --extra build --extra dev -o requirements/dev.txt
+	$(COMPILE) pyproject.toml --extra build -c requirements/dev.txt -o requirements/base.txt
+	for image in processing training serving; do \
+		$(COMPILE) --group $$image -c requirements/dev.txt -o requirements/$$image.txt; done
+
+clean:
+	rm -rf .venv build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .import_linter_cache

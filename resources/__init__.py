@@ -1,0 +1,1 @@
+"""The ways to the outside world: EIA, the lake, SageMaker. Nothing here knows the lineage."""
