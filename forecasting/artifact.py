@@ -1,0 +1,108 @@
+"""The model artifact: one `forecaster.json` with every series, and the `model.tar.gz` it travels in.
+
+Nothing is executed to read it, and the same model always gives the same bytes.
+"""
+
+import gzip
+import io
+import tarfile
+import zlib
+from collections.abc import Mapping
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from forecasting import forecaster, schema
+from forecasting.errors import ArtifactError
+
+FILE_NAME = "forecaster.json"
+MAX_BYTES = 64 * 2**20
+"""More than a thousand series need; a larger file is not one of ours."""
+
+digest = schema.digest
+
+
+def build_artifact(entries: Mapping[str, Mapping[str, Any]], *, provenance: Mapping[str, Any]) -> dict[str, Any]:
+    """The artifact of some series, checked as a server would check it.
+
+    Args:
+        entries: The entry of each series, as `models.fit` gave it, conformal scores and held-out scores filled in.
+        provenance: What it was made from: week, code version, data checksum; anything JSON can say.
+
+    Returns:
+        `{"schema_version": 1, "provenance", "series", "digest"}`.
+
+    Raises:
+        ArtifactError: There is no series, or an entry or the provenance is not what the forecaster reads.
+    """
+    artifact: dict[str, Any] = {
+        "schema_version": schema.SCHEMA_VERSION,
+        "provenance": dict(provenance),
+        "series": {unique_id: dict(entry) for unique_id, entry in entries.items()},
+    }
+    try:
+        artifact["digest"] = digest(artifact)
+        return forecaster.load(dumps(artifact))
+    except (TypeError, ValueError) as error:
+        raise ArtifactError("artifact", str(error)) from error
+
+
+def dumps(artifact: Mapping[str, Any]) -> str:
+    """The canonical text: sorted keys, no spaces, floats that read back as they were, nothing that is not finite.
+
+    Raises:
+        ValueError: A number is not finite.
+    """
+    return schema.canonical(dict(artifact))
+
+
+def pack(artifact: Mapping[str, Any], path: Path) -> Path:
+    """Write `model.tar.gz` with the artifact alone, the same bytes for the same artifact.
+
+    Args:
+        artifact: What `build_artifact` gave.
+        path: The file to write; its folder exists.
+
+    Returns:
+        `path`.
+    """
+    text = dumps(artifact).encode()
+    member = tarfile.TarInfo(FILE_NAME)
+    member.size = len(text)
+    member.mode = 0o644
+    with (
+        path.open("wb") as file,
+        gzip.GzipFile(filename="", mode="wb", fileobj=file, compresslevel=9, mtime=0) as zipped,
+        tarfile.open(fileobj=zipped, mode="w", format=tarfile.USTAR_FORMAT) as tar,
+    ):
+        tar.addfile(member, io.BytesIO(text))
+    return path
+
+
+def unpack(path: Path) -> dict[str, Any]:
+    """The artifact of a `model.tar.gz`, checked from end to end; nothing is written to disk.
+
+    Args:
+        path: The archive, ours or one that `tar` made of a folder with nothing but `forecaster.json`.
+
+    Raises:
+        ArtifactError: It is not such an archive, or the artifact in it is damaged.
+    """
+    try:
+        with tarfile.open(path, mode="r:gz") as tar:
+            text = _only_member(tar, path.name)
+        return forecaster.load(text)
+    except (tarfile.TarError, OSError, EOFError, zlib.error) as error:
+        raise ArtifactError(path.name, f"it is not a readable .tar.gz: {error}") from error
+    except forecaster.ForecasterError as error:
+        raise ArtifactError(f"{path.name}/{FILE_NAME}", str(error)) from error
+
+
+def _only_member(tar: tarfile.TarFile, where: str) -> bytes:
+    members = [member for member in tar if not (member.isdir() and PurePosixPath(member.name) == PurePosixPath("."))]
+    names = [member.name for member in members]
+    if [str(PurePosixPath(name)) for name in names] != [FILE_NAME] or not members[0].isreg():
+        raise ArtifactError(where, f"it holds {', '.join(names) or 'nothing'}; one file {FILE_NAME} is expected")
+    if members[0].size > MAX_BYTES:
+        raise ArtifactError(where, f"{FILE_NAME} has {members[0].size} bytes; at most {MAX_BYTES} are expected")
+    file = tar.extractfile(members[0])
+    return file.read() if file else b""

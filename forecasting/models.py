@@ -1,0 +1,123 @@
+"""One contract for every model: a series and a configuration in, an artifact entry and residuals out."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from forecasting import harmonic_regression, seasonal_naive
+from forecasting.configuration import Configuration
+from forecasting.errors import ConfigurationError, FitError, SeriesTooShortError
+from forecasting.schema import UNIT
+
+Floats = npt.NDArray[np.float64]
+
+SEASON_LENGTH = 365.25 / 7
+"""Length of a year in weeks."""
+
+NEEDED_WEEKS = 104
+"""Two full seasons: fewer cannot tell a season from a trend."""
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """A fitted model.
+
+    Attributes:
+        entry: The artifact entry, JSON-ready, without conformal scores (`conformal` is None) and held-out scores.
+        residuals: One-step errors of log y, index `ds`, name `residual`; a differenced ARIMA's first ones rest on a
+            diffuse start, a seasonal naive model has none in its first 52 weeks.
+    """
+
+    entry: dict[str, Any]
+    residuals: pd.Series
+
+
+def fit(
+    history: pd.Series,
+    configuration: Configuration,
+    *,
+    season_length: float = SEASON_LENGTH,
+    max_harmonics: int = 12,
+) -> Fitted:
+    """The fit of a configuration to the history of one series.
+
+    Args:
+        history: Thousand barrels per day, index `ds` of consecutive Fridays, name the series' id.
+        configuration: What to fit. Whether the history is observed or counterfactual is the caller's choice.
+        season_length: Length of the yearly season, weeks.
+        max_harmonics: Largest number of Fourier pairs that "aicc" tries.
+
+    Raises:
+        SeriesTooShortError: Fewer than 104 weeks.
+        FitError: The history has gaps, or figures without a logarithm, or no model can be estimated from it.
+        ConfigurationError: An argument makes no sense.
+    """
+    if not season_length > 2 or max_harmonics < 0:
+        raise ConfigurationError(f"season_length {season_length} exceeds 2, max_harmonics {max_harmonics} is 0 or more")
+    unique_id = str(history.name)
+    log_y = _log(history, unique_id, configuration)
+    fridays = pd.DatetimeIndex(history.index)
+    model = _MODELS[configuration.model]
+    try:
+        members, residuals = model(log_y, fridays, configuration, season_length, max_harmonics)
+    except (ValueError, ArithmeticError, RuntimeError) as error:
+        # What statsforecast, statsmodels and numpy raise for data they cannot use.
+        raise FitError(unique_id, configuration.name, str(error)) from error
+    entry = {
+        "unique_id": unique_id,
+        "model": configuration.model,
+        "unit": UNIT,
+        "cutoff": fridays[-1].date().isoformat(),
+        "n": len(log_y),
+        "configuration": configuration.to_dict(),
+        "conformal": None,
+        "scores": {},
+        **members,
+    }
+    return Fitted(entry, pd.Series(residuals, index=fridays[-len(residuals) :], name="residual"))
+
+
+def _log(history: pd.Series, unique_id: str, configuration: Configuration) -> Floats:
+    name = configuration.name
+    if len(history) < NEEDED_WEEKS:
+        raise SeriesTooShortError(unique_id, len(history), NEEDED_WEEKS, name)
+    if not isinstance(history.index, pd.DatetimeIndex):
+        raise FitError(unique_id, name, f"the index is {type(history.index).__name__}, not days")
+    expected = pd.date_range(history.index[0], periods=len(history), freq="7D")
+    if history.index[0].weekday() != 4 or not history.index.equals(expected):
+        wrong = next((day for day in expected if day not in history.index), history.index[0])
+        raise FitError(unique_id, name, f"weeks must be consecutive Fridays; {wrong.date()} breaks the row")
+    y: Floats = history.to_numpy(dtype=np.float64)
+    bad = np.flatnonzero(~(np.isfinite(y) & (y > 0)))
+    if len(bad):
+        week = history.index[bad[0]].date()
+        raise FitError(unique_id, name, f"{len(bad)} weeks are not positive numbers, the first {week}: {y[bad[0]]}")
+    if np.ptp(y) == 0:
+        raise FitError(unique_id, name, f"every week is {y[0]}; a constant series needs no model")
+    log_y: Floats = np.log(y)
+    return log_y
+
+
+def _harmonic_regression(
+    log_y: Floats, fridays: pd.DatetimeIndex, configuration: Configuration, season_length: float, max_harmonics: int
+) -> tuple[dict[str, Any], Floats]:
+    return harmonic_regression.fit(
+        log_y, fridays, configuration, season_length=season_length, max_harmonics=max_harmonics
+    )
+
+
+def _seasonal_naive(
+    log_y: Floats, fridays: pd.DatetimeIndex, configuration: Configuration, season_length: float, max_harmonics: int
+) -> tuple[dict[str, Any], Floats]:
+    del fridays, configuration, season_length, max_harmonics
+    return seasonal_naive.fit(log_y)
+
+
+_MODELS: dict[str, Callable[[Floats, pd.DatetimeIndex, Configuration, float, int], tuple[dict[str, Any], Floats]]] = {
+    "harmonic_regression": _harmonic_regression,
+    "seasonal_naive": _seasonal_naive,
+}

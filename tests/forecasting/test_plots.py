@@ -1,0 +1,127 @@
+"""Figures: their size on screen and in bytes, their edge cases, and the absence of shared state."""
+
+from io import BytesIO
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from forecasting import plots
+from forecasting.errors import SeriesError
+
+N = 700
+DS = pd.date_range("2010-01-01", periods=N, freq="7D")
+Y = 9000 + 500 * np.sin(2 * np.pi * np.arange(N) / 52.18) + np.random.default_rng(1).normal(0, 300, N)
+OBSERVATIONS = pd.DataFrame({"unique_id": "W", "ds": DS, "y": Y})
+FLAGS = OBSERVATIONS.assign(outlier=np.arange(N) % 50 == 0)
+BREAKS = pd.DataFrame({"name": ["covid-19"], "start": [DS[400].date()], "end": [DS[500].date()]})
+REPLACED = (np.arange(N) >= 400) & (np.arange(N) <= 500)
+TABLE = OBSERVATIONS.assign(counterfactual=np.where(REPLACED, 9000.0, Y), replaced=REPLACED)
+RESIDUALS = pd.DataFrame({"unique_id": "W", "ds": DS, "residual": (Y - Y.mean()) / 1e4})
+
+
+def forecast(role="candidate"):
+    future = pd.date_range(DS[-1] + pd.Timedelta(weeks=1), periods=26, freq="7D")
+    frame = pd.DataFrame({"unique_id": "W", "role": role, "cutoff": DS[-1], "ds": future, "mean": 9000.0, "y": 9100.0})
+    bounds = {
+        f"{side}-{level}": 9000 + sign * 10 * level for level in (80, 90, 95) for side, sign in (("lo", -1), ("hi", 1))
+    }
+    return frame.assign(**bounds)
+
+
+def trials(n, *, failed=0, se=5e3):
+    ok = np.arange(n) < n - failed
+    return pd.DataFrame(
+        {
+            "unique_id": "W",
+            "configuration": [f"dhr(K={i},holidays,detrend,deseasonalise,observed)" for i in range(n)],
+            "reason": np.where(ok, "", "origin 2022-11-11: W: every week was replaced"),
+            "loss": np.where(ok, 8e4 + 1e3 * np.arange(n), np.nan),
+            "se": np.where(ok, se, np.nan),
+            "delta": np.where(ok, 1e3 * np.arange(n), np.nan),
+            "delta_se": np.where(ok, se / 4, np.nan),
+            "rank": pd.array([i + 1 if good else None for i, good in enumerate(ok)], dtype="Int64"),
+            "chosen": np.arange(n) == 0,
+        }
+    )
+
+
+def scores(*roles):
+    numbers = {f"coverage-{level}": level / 100 for level in (80, 90, 95)} | {
+        f"width-{level}": 10.0 * level for level in (80, 90, 95)
+    }
+    return pd.DataFrame([{"unique_id": "W", "role": role, **numbers} for role in roles])
+
+
+FIGURES = {
+    "series": lambda: plots.series_with_outliers(OBSERVATIONS, FLAGS, BREAKS),
+    "series-without-break": lambda: plots.series_with_outliers(OBSERVATIONS, FLAGS, BREAKS.head(0)),
+    "counterfactual": lambda: plots.counterfactual(TABLE),
+    "nothing-replaced": lambda: plots.counterfactual(TABLE.assign(replaced=False)),
+    "leaderboard": lambda: plots.leaderboard(trials(4)),
+    "long-leaderboard": lambda: plots.leaderboard(trials(80, failed=7)),
+    "one-origin": lambda: plots.leaderboard(trials(3, se=np.nan)),
+    "all-failed": lambda: plots.leaderboard(trials(2, failed=2)),
+    "fan": lambda: plots.fan_chart(OBSERVATIONS, forecast()),
+    "fan-and-what-came": lambda: plots.fan_chart(OBSERVATIONS, forecast(), actual=forecast().head(3)),
+    "held-out": lambda: plots.held_out(pd.concat([forecast(r) for r in ("candidate", "champion", "seasonal_naive")])),
+    "held-out-without-champion": lambda: plots.held_out(
+        pd.concat([forecast(r) for r in ("candidate", "seasonal_naive")])
+    ),
+    "residuals": lambda: plots.residual_panels(RESIDUALS),
+    "coverage": lambda: plots.coverage_bars(scores("candidate", "champion", "seasonal_naive")),
+    "coverage-of-one": lambda: plots.coverage_bars(scores("candidate")),
+}
+
+
+@pytest.mark.parametrize("draw", FIGURES.values(), ids=FIGURES)
+def test_a_figure_is_a_small_png_of_900_by_450_that_shows_something(draw):
+    from PIL import Image
+
+    content = draw()
+    picture = Image.open(BytesIO(content))
+    assert (picture.format, picture.size) == ("PNG", (900, 450))
+    assert len(content) < 100_000
+    background = np.asarray(picture.convert("L")) == 255
+    assert 0.005 < 1 - background.mean() < 0.75
+
+
+def test_the_same_data_give_the_same_bytes():
+    assert plots.fan_chart(OBSERVATIONS, forecast()) == plots.fan_chart(OBSERVATIONS, forecast())
+
+
+def test_the_global_state_of_matplotlib_is_left_alone():
+    import matplotlib as mpl
+
+    before = dict(mpl.rcParams)
+    plots.residual_panels(RESIDUALS)
+    assert dict(mpl.rcParams) == before
+
+
+@pytest.mark.parametrize(
+    "draw",
+    [
+        lambda: plots.counterfactual(pd.concat([TABLE, TABLE.assign(unique_id="V")])),
+        lambda: plots.fan_chart(OBSERVATIONS, forecast().assign(unique_id="V")),
+        lambda: plots.leaderboard(trials(3).head(0)),
+        lambda: plots.coverage_bars(pd.concat([scores("candidate"), scores("candidate").assign(unique_id="V")])),
+    ],
+    ids=["two-series", "other-series", "no-rows", "two-scored"],
+)
+def test_a_figure_of_several_series_or_none_is_refused(draw):
+    with pytest.raises(SeriesError, match="a figure shows one series"):
+        draw()
+
+
+@pytest.mark.parametrize(
+    ("name", "lines"),
+    [
+        ("dhr(K=6)", 1),
+        ("dhr(K=aicc,holidays,observed)", 2),
+        ("a_long_name_without_any_comma_in_it", 1),
+    ],
+)
+def test_a_long_name_is_split_at_a_comma(name, lines):
+    wrapped = plots._wrapped(name)
+    assert wrapped.count("\n") + 1 == lines
+    assert wrapped.replace("\n", "") == name
