@@ -1,0 +1,1 @@
+"""SageMaker: clients, and the Pipes client that runs jobs for assets."""

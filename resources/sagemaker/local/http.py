@@ -1,0 +1,89 @@
+"""The twin over HTTP, for the AWS command line and everything else that can be given an endpoint URL.
+
+``python -m resources.sagemaker.local.http --root ROOT --port N`` prints the URL and serves until it is ended. Jobs and
+endpoints do not depend on it.
+"""
+
+import argparse
+import logging
+import socket
+import sys
+from collections.abc import Sequence
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+from resources.sagemaker.local.operations import LocalSageMaker
+from resources.sagemaker.local.wire import Operations, handle, service_model
+
+HOST = "127.0.0.1"
+
+
+class _Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    server: "LocalServer"
+
+    def setup(self) -> None:
+        super().setup()
+        # Without it every request on a kept connection waits 40 ms for the acknowledgement of the one before.
+        self.connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+
+    def do_POST(self) -> None:
+        if "Content-Length" not in self.headers:
+            self.close_connection = True  # what follows is a body of unknown length
+            self.send_error(411)
+            return
+        body = self.rfile.read(int(self.headers["Content-Length"]))
+        path = unquote(urlsplit(self.path).path)
+        try:
+            status, headers, payload = handle(self.server.operations, "POST", path, dict(self.headers), body)
+        except Exception:
+            logging.getLogger(__name__).exception("%s failed", self.headers.get("X-Amz-Target", path))
+            self.send_error(500, "InternalFailure")
+            return
+        self.send_response(status)
+        for name, value in headers.items():
+            self.send_header(name, value)
+        self.send_header("Content-Length", str(len(payload)))
+        self.end_headers()
+        self.wfile.write(payload)
+
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - as http.server names it
+        """Say nothing: a poller asks many times a second."""
+
+
+class LocalServer(ThreadingHTTPServer):
+    """Serves the operations on this machine's loopback address; port 0 takes a free one."""
+
+    daemon_threads = True
+    request_queue_size = 256
+
+    def __init__(self, operations: Operations, port: int) -> None:
+        super().__init__((HOST, port), _Handler)
+        self.operations = operations
+
+    @property
+    def url(self) -> str:
+        """Where it listens."""
+        return f"http://{HOST}:{self.server_address[1]}"
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Serve until ended."""
+    parser = argparse.ArgumentParser(description="SageMaker on this machine.")
+    parser.add_argument("--root", type=Path, required=True, help="folder that holds its state")
+    parser.add_argument("--port", type=int, default=0, help="port on 127.0.0.1; 0 takes a free one")
+    options = parser.parse_args(arguments)
+    with LocalServer(LocalSageMaker(options.root), options.port) as server:
+        for service in ("sagemaker", "logs"):
+            service_model(service)
+        sys.stdout.write(f"{server.url}\n")
+        sys.stdout.flush()
+        try:
+            server.serve_forever()
+        except KeyboardInterrupt:
+            return
+
+
+if __name__ == "__main__":
+    main()

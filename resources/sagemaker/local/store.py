@@ -1,0 +1,243 @@
+"""Resources as folders: created once, read by anyone, found dead or alive by a lock.
+
+Every resource is one folder, ``<root>/<kind>/<name>``. Each file in it has one writer and is replaced atomically,
+so readers need no transaction: the creator writes ``request.json``, a supervisor ``status.json``, a caller who wants
+something ``stop`` or ``desired.json``. A supervisor holds ``lock`` for as long as it lives, and the kernel lets go of
+it however it dies, so "is it alive?" needs neither pid files nor heartbeats.
+
+Standard library only: supervisors import this without the site packages. Local file systems only.
+"""
+
+import errno
+import fcntl
+import json
+import os
+import re
+import shutil
+import signal
+import time
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from resources.sagemaker.local.processes import kill_group, launch_supervisor
+
+ACCOUNT = "000000000000"
+REGION = "us-east-1"
+ENDED = frozenset({"Completed", "Failed", "Stopped"})
+LOST = "InternalServerError: the process that supervised this resource was lost. Create it again."
+
+_NAME = re.compile(r"[a-zA-Z0-9-]+(/[0-9]+)?")
+WAKE = signal.SIGUSR1
+"""What tells a supervisor to look."""
+
+Json = Any
+"""A value in JSON form: timestamps are epoch seconds."""
+Wire = dict[str, Json]
+"""A request, an answer or a record in JSON form."""
+
+
+@dataclass(frozen=True)
+class Kind:
+    """A kind of resource.
+
+    Attributes:
+        name: As the service names it in keys, such as ``TrainingJob`` in ``TrainingJobName``.
+        folder: Its folder below the root.
+        path: Its part of an ARN.
+        words: What error messages call it.
+    """
+
+    name: str
+    folder: str
+    path: str
+    words: str
+
+    def arn(self, name: str) -> str:
+        """The ARN of the resource of this kind with this name."""
+        return f"arn:aws:sagemaker:{REGION}:{ACCOUNT}:{self.path}/{name}"
+
+
+TRAINING_JOB = Kind("TrainingJob", "train", "training-job", "training job")
+PROCESSING_JOB = Kind("ProcessingJob", "process", "processing-job", "processing job")
+MODEL = Kind("Model", "model", "model", "model")
+MODEL_PACKAGE_GROUP = Kind("ModelPackageGroup", "group", "model-package-group", "model package group")
+MODEL_PACKAGE = Kind("ModelPackage", "package", "model-package", "model package")
+ENDPOINT_CONFIG = Kind("EndpointConfig", "config", "endpoint-config", "endpoint configuration")
+ENDPOINT = Kind("Endpoint", "endpoint", "endpoint", "endpoint")
+KINDS = (
+    TRAINING_JOB,
+    PROCESSING_JOB,
+    MODEL,
+    MODEL_PACKAGE_GROUP,
+    MODEL_PACKAGE,
+    ENDPOINT_CONFIG,
+    ENDPOINT,
+)
+SUPERVISED = frozenset({TRAINING_JOB, PROCESSING_JOB, ENDPOINT})
+
+
+class ExistsError(Exception):
+    """A resource of that kind and name exists already."""
+
+
+def put_json(path: Path, value: Json) -> None:
+    """Replace a JSON file atomically: a reader sees the old text or the new, never a part."""
+    part = path.with_name(f".tmp-{uuid.uuid4().hex}")
+    part.write_text(json.dumps(value))
+    part.replace(path)
+
+
+def get_json(path: Path) -> Json:
+    """The JSON value in a file, or None where there is no such file."""
+    try:
+        text = path.read_text()
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    return json.loads(text)
+
+
+@contextmanager
+def exclusive(path: Path) -> Iterator[None]:
+    """Hold a lock file, waiting for it. For a few writers of one small file."""
+    with path.open("a") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
+class Store:
+    """The resources below one root folder."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+
+    def folder(self, kind: Kind, name: str) -> Path:
+        """Where a resource lives, or would live."""
+        return self.root / kind.folder / name
+
+    def names(self, kind: Kind) -> list[str]:
+        """The names of the resources of one kind, in no particular order."""
+        try:
+            return [home.name for home in (self.root / kind.folder).iterdir()]
+        except FileNotFoundError:
+            return []
+
+    def create(self, kind: Kind, name: str, request: Wire, status: Wire, tags: list[Wire] | None = None) -> None:
+        """Create a resource, and start its supervisor if its kind has one.
+
+        The folder is prepared under another name and renamed into place, which the file system does for exactly one of
+        several creators. A supervisor inherits the lock: it is held from before the folder can be seen.
+
+        Raises:
+            ExistsError: The name is taken.
+        """
+        home = self.folder(kind, name)
+        home.parent.mkdir(parents=True, exist_ok=True)
+        nascent = self.root / f".new-{uuid.uuid4().hex}"
+        nascent.mkdir()
+        put_json(nascent / "request.json", request)
+        put_json(nascent / "status.json", status)
+        put_json(nascent / "tags.json", tags or [])
+        lock = os.open(nascent / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            try:
+                nascent.rename(home)
+            except OSError as error:
+                shutil.rmtree(nascent)
+                if error.errno in {errno.EEXIST, errno.ENOTEMPTY}:
+                    raise ExistsError(name) from error
+                raise
+            if kind in SUPERVISED:
+                launch_supervisor(home, lock)
+        finally:
+            os.close(lock)
+
+    def read(self, kind: Kind, name: str) -> Wire | None:
+        """The record of a resource (request and status as one), or None where there is none.
+
+        A resource whose supervisor died is settled first, by whoever reads it.
+        """
+        if not _NAME.fullmatch(name):  # an ARN of the request may hold anything, "../.." too
+            return None
+        home = self.folder(kind, name)
+        if kind in SUPERVISED and not self._ended(kind, home):
+            self._settle(kind, home)
+        request, status = get_json(home / "request.json"), get_json(home / "status.json")
+        if request is None or status is None:
+            return None
+        record: Wire = request | status
+        if (home / "stop").exists():
+            if kind == ENDPOINT:
+                record["EndpointStatus"] = "Deleting"
+            elif record[f"{kind.name}Status"] not in ENDED:
+                record[f"{kind.name}Status"] = "Stopping"
+        return record
+
+    def remove(self, kind: Kind, name: str) -> bool:
+        """Remove a resource that no supervisor holds. False: it is held, or gone."""
+        with self._claim(self.folder(kind, name)) as claimed:
+            if claimed:
+                self.discard(self.folder(kind, name))
+        return claimed
+
+    def wake(self, kind: Kind, name: str) -> None:
+        """Have the supervisor of a resource look at once at what was asked of it; it would within half a second."""
+        with (self.folder(kind, name) / "lock").open() as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            except BlockingIOError:  # it lives, so the number in the file is its own
+                if pid := file.read():  # written once it can be woken
+                    os.kill(int(pid), WAKE)
+
+    def discard(self, home: Path) -> None:
+        """Remove a folder whose lock is held by the caller; its name is free at once."""
+        gone = self.root / f".gone-{uuid.uuid4().hex}"
+        home.rename(gone)
+        shutil.rmtree(gone)
+
+    def _ended(self, kind: Kind, home: Path) -> bool:
+        status = get_json(home / "status.json")
+        return status is None or (status.get(f"{kind.name}Status") in ENDED and not (home / "stop").exists())
+
+    @contextmanager
+    def _claim(self, home: Path) -> Iterator[bool]:
+        """Take the lock of a resource if nobody holds it; the file must still be the one at that path."""
+        try:
+            file = (home / "lock").open()
+        except (FileNotFoundError, NotADirectoryError):
+            yield False
+            return
+        with file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                claimed = os.path.samestat(os.fstat(file.fileno()), (home / "lock").stat())
+            except (BlockingIOError, FileNotFoundError):
+                claimed = False
+            yield claimed
+
+    def _settle(self, kind: Kind, home: Path) -> None:
+        """Give a resource without a supervisor its last status, and end what the supervisor left running."""
+        with self._claim(home) as claimed:
+            if not claimed:
+                return
+            status = get_json(home / "status.json")  # again: the supervisor may have ended it since
+            if status.get(f"{kind.name}Status") not in ENDED:
+                for child in status.get("children", []):
+                    kill_group(child["pid"], child["started"])
+                put_json(home / "status.json", status | _lost(kind))
+            if kind == ENDPOINT and (home / "stop").exists():
+                self.discard(home)
+
+
+def _lost(kind: Kind) -> Wire:
+    now = time.time()
+    ended: Wire = {f"{kind.name}Status": "Failed", "FailureReason": LOST, "children": [], "LastModifiedTime": now}
+    if kind == TRAINING_JOB:
+        ended |= {"SecondaryStatus": "Failed", "TrainingEndTime": now}
+    if kind == PROCESSING_JOB:
+        ended |= {"ProcessingEndTime": now}
+    return ended
