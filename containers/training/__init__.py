@@ -1,0 +1,1 @@
+"""The training image: the search and the fit."""

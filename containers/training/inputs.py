@@ -1,0 +1,55 @@
+"""What a fit receives besides the data: the outcome of the search, and what serves so far."""
+
+from dataclasses import fields
+
+import pandas as pd
+
+from containers.contract import ContractError, Paths
+from containers.tables import read_table
+from forecasting.configuration import Configuration
+from forecasting.errors import ConfigurationError
+
+ERRORS = ("unique_id", "configuration", "cutoff", "horizon", "ds", "y", "mean", "se", "observed")
+
+
+PARAMETERS = tuple(field.name for field in fields(Configuration))
+
+
+class ConfigurationRowError(ContractError):
+    """A row of a table is no configuration."""
+
+    def __init__(self, unique_id: str, reason: str) -> None:
+        super().__init__(f"configuration of {unique_id}: {reason}; run the search of the week again")
+        self.unique_id = unique_id
+
+
+def read_chosen(paths: Paths) -> dict[str, Configuration]:
+    """The configuration that the search chose for every series; raises a `ContractError`."""
+    trials = read_table(paths.channel("tuning_trials"), ("unique_id", "chosen", *PARAMETERS))
+    return _configurations(trials[trials["chosen"]])
+
+
+def read_errors(paths: Paths) -> pd.DataFrame:
+    """The rolling-origin errors of the search, columns `ERRORS`; raises a `ContractError`."""
+    return read_table(paths.channel("tuning_errors"), ERRORS)
+
+
+def read_champions(paths: Paths) -> dict[str, Configuration]:
+    """The configurations that serve so far, none without the channel `champions`; raises a `ContractError`."""
+    if not paths.has_channel("champions"):
+        return {}
+    return _configurations(read_table(paths.channel("champions"), ("unique_id", *PARAMETERS)))
+
+
+def _configurations(rows: pd.DataFrame) -> dict[str, Configuration]:
+    found = {}
+    for row in rows.to_dict("records"):
+        values = {str(name): value for name, value in row.items() if name in PARAMETERS}
+        # A column has one type; the number of harmonics is a number or a word, so it travels as text.
+        harmonics = str(values["harmonics"])
+        values["harmonics"] = int(harmonics) if harmonics.isdigit() else harmonics
+        try:
+            found[str(row["unique_id"])] = Configuration.from_dict(values)
+        except ConfigurationError as error:
+            raise ConfigurationRowError(str(row["unique_id"]), str(error)) from error
+    return found

@@ -1,0 +1,95 @@
+"""The tasks `tune` and `evaluate`: rolling-origin scores of configurations on the weeks before the held-out ones."""
+
+import json
+import time
+from functools import partial
+
+import pandas as pd
+
+from containers.contract import Paths, StopSignal, write_text
+from containers.reporting import Reporter, Throttle, markdown_table, say
+from containers.tables import content_digest, write_table
+from containers.training.settings import Settings
+from containers.training.span import before_held_out, read_span
+from forecasting import plots, tuning
+from forecasting.errors import ForecastingError
+
+METRIC = "Mean MSE across all splits"
+_BOARD = ["unique_id", "configuration", "chosen", "loss", "delta", "delta_se"]
+
+
+class NoTrialError(ForecastingError):
+    """Not one configuration could be scored."""
+
+
+def search(paths: Paths, settings: Settings, reporter: Reporter, stop: StopSignal) -> None:
+    """Runs the task and writes `trials.parquet` and `errors.parquet` to the model folder.
+
+    A series whose trials all failed is recorded in `failures.json` of the output data; a stop leaves nothing
+    behind, since an unfinished leaderboard would read like a finished one.
+
+    Raises:
+        NoTrialError: No series has a configuration to use.
+    """
+    data = before_held_out(read_span(paths, settings), settings)
+    progress = Throttle(reporter, time.monotonic)
+
+    def finished(done: int, total: int, what: str) -> None:
+        stop.check()
+        progress.say(f"{done} of {total} forecasts: {what}", last=done == total)
+
+    result = tuning.search(
+        data,
+        configurations=None if settings.configuration is None else [settings.configuration],
+        scoring=settings.scoring,
+        window=settings.window,
+        horizon=settings.scored_horizon,
+        step=settings.step,
+        max_origins=settings.max_origins,
+        season_length=settings.season_length,
+        max_harmonics=settings.max_harmonics,
+        workers=settings.workers,
+        progress=finished,
+    )
+    stop.check()
+    _write(paths, result)
+    _report(reporter, result)
+
+
+def _write(paths: Paths, result: tuning.SearchResult) -> None:
+    trials = result.trials
+    failures = {
+        str(series): {"error": str(rows["status"].iloc[0]), "message": str(rows["reason"].iloc[0])}
+        for series, rows in trials.groupby("unique_id", sort=True)
+        if str(series) not in result.chosen
+    }
+    write_text(paths.output_data / "failures.json", json.dumps(failures, indent=1, sort_keys=True))
+    if not result.chosen:
+        series, failure = next(iter(failures.items()))
+        raise NoTrialError(f"no configuration of any series could be scored; {series}: {failure['message']}")
+    write_table(trials, paths.model / "trials.parquet")
+    write_table(result.errors, paths.model / "errors.parquet")
+
+
+def _report(reporter: Reporter, result: tuning.SearchResult) -> None:
+    trials = result.trials
+    for row in trials[trials["chosen"]].itertuples():
+        reporter.log(f"{row.unique_id}: {row.configuration}, mean MSE {row.loss:.6g} over {row.n_origins} origins")
+    loss = trials.loc[trials["chosen"], "loss"].mean()
+    if pd.notna(loss):  # nothing observed to score: there is no metric, and the trials say so
+        say(f"{METRIC}: {float(loss)!r}")
+    reporter.materialized(
+        {
+            "trials": len(trials),
+            "failed_trials": int((trials["status"] != "ok").sum()),
+            "chosen": {"raw_value": {s: c.name for s, c in result.chosen.items()}, "type": "json"},
+            "leaderboard": markdown_table(trials.sort_values(["unique_id", "rank"])[_BOARD]),
+        },
+        # Not the seconds: the same trials on a slower machine are the same trials.
+        data_version=content_digest(trials.drop(columns="seconds"), result.errors),
+        plots={
+            f"leaderboard_{series!s}": partial(plots.leaderboard, rows)
+            for series, rows in trials.groupby("unique_id", sort=True)
+            if rows["loss"].notna().any()
+        },
+    )

@@ -1,0 +1,191 @@
+"""The tasks tune and evaluate, run as the process that SageMaker starts."""
+
+import json
+import os
+import re
+import signal
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from forecasting.configuration import Configuration
+
+WEEK = "2023-11-10"
+METRIC = re.compile(r"Mean MSE across all splits: ([0-9.eE+-]+)")  # as the requests define it
+SMALL = {
+    "week": WEEK,
+    "horizon": "4",
+    "window": "110",
+    "step": "2",
+    "max_harmonics": "1",
+    "workers": "1",
+    "code_version": "1",
+    "data_checksum": "0" * 64,
+}
+
+
+def span_of(*names: str, weeks: int = 124) -> pd.DataFrame:
+    t = np.arange(weeks)
+    frames = []
+    for seed, name in enumerate(names):
+        noise = np.random.default_rng(seed).normal(0, 0.02, weeks)
+        values = 9000 * np.exp(0.05 * np.sin(2 * np.pi * t / 52.18) + noise)
+        ds = pd.date_range(end=WEEK, periods=weeks, freq="W-FRI")
+        frames.append(pd.DataFrame({"unique_id": name, "ds": ds, "y": values}))
+    table = pd.concat(frames, ignore_index=True)
+    return table.assign(counterfactual=table["y"], replaced=False)
+
+
+def test_tune_writes_the_leaderboard_and_tells_dagster(
+    container, pipes_environment: tuple[dict[str, str], Callable[[], list[dict[str, object]]]]
+) -> None:
+    container.write_channel("counterfactual", span_of("A"))
+    container.write_hyperparameters({"task": "tune", **SMALL, "_tuning_objective_metric": "mse"})
+    environment, messages = pipes_environment
+    ended = container.run("training", environment=environment)
+    assert ended.code == 0, ended.err
+
+    trials = pd.read_parquet(container.root / "model" / "trials.parquet")
+    errors = pd.read_parquet(container.root / "model" / "errors.parquet")
+    assert set(trials["unique_id"]) == {"A"}
+    assert trials["chosen"].sum() == 1
+    # The last four weeks are held out: nothing the search saw or forecast lies in them.
+    assert errors["ds"].max() == pd.Timestamp(WEEK) - pd.Timedelta(weeks=4)
+    assert float(METRIC.findall(ended.out)[-1]) == trials.loc[trials["chosen"], "loss"].item()
+    assert json.loads((container.root / "output" / "data" / "failures.json").read_text()) == {}
+    assert not (container.root / "output" / "failure").exists()
+
+    sent = messages()
+    assert [sent[0]["method"], sent[-1]["method"]] == ["opened", "closed"]
+    assert any(message["method"] == "log" for message in sent)
+    (report,) = [message["params"] for message in sent if message["method"] == "report_asset_materialization"]
+    assert re.fullmatch("[0-9a-f]{64}", report["data_version"])
+    metadata = {name: value["raw_value"] for name, value in report["metadata"].items()}
+    assert metadata["trials"] == len(trials)
+    assert metadata["chosen"] == {"A": trials.loc[trials["chosen"], "configuration"].item()}
+    assert metadata["leaderboard"].count("\n") == len(trials) + 1
+    assert metadata["leaderboard_A"].startswith("![plot](data:image/png;base64,iVBOR")
+
+
+def test_evaluate_scores_the_one_configuration_of_its_hyperparameters(container) -> None:
+    container.write_channel("counterfactual", span_of("A", "B"))
+    switches = {"holidays": "false", "detrend": "true", "deseasonalise": "0", "counterfactual": "1"}
+    container.write_hyperparameters({"task": "evaluate", "harmonics": "1", "test_mode": "true", **switches, **SMALL})
+    ended = container.run("training")
+    assert ended.code == 0, ended.err
+    trials = pd.read_parquet(container.root / "model" / "trials.parquet")
+    configuration = Configuration(harmonics=1, holidays=False, detrend=True)
+    assert list(trials["configuration"]) == [configuration.name] * 2
+    assert (trials["n_origins"] <= 5).all()
+    assert float(METRIC.findall(ended.out)[-1]) == trials["loss"].mean()
+    assert trials["chosen"].all()
+
+
+def test_published_scoring_leaves_out_the_last_horizon(container) -> None:
+    container.write_channel("counterfactual", span_of("A"))
+    switches = dict.fromkeys(("holidays", "detrend", "deseasonalise", "counterfactual"), "false")
+    container.write_hyperparameters({"task": "evaluate", "harmonics": "1", "scoring": "published", **switches, **SMALL})
+    assert container.run("training").code == 0
+    errors = pd.read_parquet(container.root / "model" / "errors.parquet")
+    assert errors["horizon"].max() == 3
+
+
+def test_series_that_fails_does_not_stop_the_others(container) -> None:
+    table = span_of("A", "B")
+    table.loc[table["unique_id"] == "B", ["y", "counterfactual"]] = -1.0
+    container.write_channel("counterfactual", table)
+    container.write_hyperparameters({"task": "tune", "test_mode": "true", **SMALL})
+    ended = container.run("training")
+    assert ended.code == 0, ended.err
+    trials = pd.read_parquet(container.root / "model" / "trials.parquet")
+    assert list(trials.loc[trials["chosen"], "unique_id"]) == ["A"]
+    failures = json.loads((container.root / "output" / "data" / "failures.json").read_text())
+    assert failures["B"]["error"] == "FitError"
+    assert "not positive" in failures["B"]["message"]
+    assert METRIC.search(ended.out)
+
+
+def test_job_fails_where_no_series_can_be_scored(container) -> None:
+    container.write_channel("counterfactual", span_of("A", weeks=100))
+    container.write_hyperparameters({"task": "tune", **SMALL})
+    ended = container.run("training")
+    assert ended.code == 1
+    failure = (container.root / "output" / "failure").read_text()
+    assert failure.startswith("NoTrialError: ")
+    assert "100 weeks" in failure or "96 weeks" in failure
+    assert not (container.root / "model" / "trials.parquet").exists()
+
+
+@pytest.mark.parametrize(
+    ("change", "failure"),
+    [
+        pytest.param({"week": ""}, "MissingParameterError: hyper-parameter 'week' is missing", id="missing"),
+        pytest.param({"week": "2023-11-17"}, "TableError: series A ends on 2023-11-10", id="another week"),
+        pytest.param({"scoring": "unfair"}, "'scoring' is 'unfair', expected one of fair, published", id="choice"),
+        pytest.param({"max_harmonic": "3"}, "unknown hyper-parameter 'max_harmonic'; known are task", id="unknown"),
+        pytest.param({"task": "fit"}, "MissingChannelError: input 'tuning_trials' is missing", id="channel"),
+        pytest.param({"levels": "[80, 80]"}, "'levels' is '[80, 80]', expected a JSON list", id="levels"),
+        pytest.param({"task": "evaluate"}, "hyper-parameter 'harmonics' is missing", id="no configuration"),
+        pytest.param({"search": "endless"}, "'search' is 'endless', expected one of quick", id="search"),
+    ],
+)
+def test_wrong_input_fails_by_name(container, change: dict[str, str], failure: str) -> None:
+    container.write_channel("counterfactual", span_of("A"))
+    container.write_hyperparameters({"task": "tune", **SMALL, **change})
+    ended = container.run("training")
+    assert ended.code == 1
+    assert failure in (container.root / "output" / "failure").read_text()
+    assert failure in ended.err
+    assert "Traceback" not in ended.err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "failure"),
+    [
+        pytest.param((), "UsageError: arguments are [], expected ['train']", id="none"),
+        pytest.param(("serve",), "UsageError: arguments are ['serve']", id="serve"),
+    ],
+)
+def test_other_command_lines_are_refused(container, arguments: tuple[str, ...], failure: str) -> None:
+    assert container.run("training", "-m", "containers.training", *arguments).code == 1
+    assert failure in (container.root / "output" / "failure").read_text()
+
+
+@pytest.mark.parametrize(
+    ("workers", "whole_group"),
+    [
+        pytest.param("1", False, id="one process"),
+        pytest.param("2", False, id="signal to the first process, as a container runtime does"),
+        pytest.param("2", True, id="signal to the workers too"),
+    ],
+)
+def test_stop_ends_the_job_within_seconds_and_leaves_no_leaderboard(container, workers: str, whole_group: bool) -> None:
+    container.write_channel("counterfactual", span_of("A", weeks=300))
+    container.write_hyperparameters({"task": "tune", **SMALL, "step": "1", "max_harmonics": "12", "workers": workers})
+    process = container.start("training")
+    assert process.stdout is not None
+    assert "forecasts" in process.stdout.readline()
+    (os.killpg if whole_group else os.kill)(process.pid, signal.SIGTERM)
+    process.communicate(timeout=30)
+    assert process.returncode == 143
+    assert "SIGTERM" in (container.root / "output" / "failure").read_text()
+    assert list(container.root.glob("model/*")) == []
+
+
+@pytest.mark.slow
+def test_tune_on_gasoline_in_test_mode(container, shared_data: Path) -> None:
+    history = pd.read_csv(shared_data / "weekly" / "WGFUPUS2.csv", parse_dates=["date"]).tail(567)
+    table = pd.DataFrame({"unique_id": "WGFUPUS2", "ds": history["date"], "y": history["value"].astype(float)})
+    container.write_channel("counterfactual", table.assign(counterfactual=table["y"], replaced=False))
+    content = {"week": WEEK, "code_version": "1", "data_checksum": "0", "workers": "2"}
+    container.write_hyperparameters({"task": "tune", "test_mode": "true", **content})
+    ended = container.run("training")
+    assert ended.code == 0, ended.err
+    trials = pd.read_parquet(container.root / "model" / "trials.parquet")
+    assert (trials["n_origins"] == 5).all()
+    assert (trials["status"] == "ok").all()
+    # Five origins of 2022 and 2023: an RMSE of a few percent of demand.
+    assert 150 < trials["loss"].min() ** 0.5 < 600
