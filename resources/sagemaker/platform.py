@@ -1,0 +1,124 @@
+"""SageMaker as one resource: the same boto3 clients, answered by AWS or by the control plane on this machine."""
+
+import contextlib
+import functools
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import dagster as dg
+
+from resources.lake import Lake
+from resources.sagemaker.pipes import PipesSageMakerClient
+
+if TYPE_CHECKING:
+    from mypy_boto3_sagemaker import SageMakerClient
+    from mypy_boto3_sagemaker_runtime import SageMakerRuntimeClient
+
+Image = Literal["processing", "training", "serving"]
+Service = Literal["sagemaker", "sagemaker-runtime", "logs"]
+
+# The bucket that stands for the lake in requests on this machine: AWS accepts s3:// only, so the requests do too.
+LOCAL_BUCKET = "lake"
+
+# The word by which SageMaker starts an image.
+_VERBS = {"processing": "process", "training": "train", "serving": "serve"}
+
+
+class SageMaker(dg.ConfigurableResource):  # type: ignore[type-arg]
+    """SageMaker, on AWS or on this machine.
+
+    Attributes:
+        mode: `local` runs jobs and endpoints as processes of this machine, `aws` in an account.
+        region: AWS region.
+        role_arn: The role of jobs and endpoints.
+        lake: Where jobs read and write.
+    """
+
+    mode: Literal["local", "aws"] = "local"
+    region: str = "us-east-1"
+    role_arn: str
+    lake: dg.ResourceDependency[Lake]
+
+    @property
+    def root(self) -> Path:
+        """The folder of the control plane on this machine: beside the tables, so that a lake has its own models."""
+        return self.lake.root / "_sagemaker"
+
+    def client(self) -> "SageMakerClient":
+        """The boto3 client of the control plane."""
+        client: SageMakerClient = self._boto("sagemaker")
+        return client
+
+    def runtime(self) -> "SageMakerRuntimeClient":
+        """The boto3 client that invokes endpoints."""
+        client: SageMakerRuntimeClient = self._boto("sagemaker-runtime")
+        return client
+
+    def pipes(self) -> PipesSageMakerClient:
+        """The client through which assets run jobs."""
+        return PipesSageMakerClient(
+            client=self.client(),
+            logs=self._boto("logs"),
+            folder=self.root / "pipes",
+            poll_interval_s=0.2 if self.mode == "local" else 10,
+        )
+
+    def image(self, name: Image) -> str:
+        """The image URI of an entry point in `containers`."""
+        return _local_image(name)
+
+    def uri(self, key: str) -> str:
+        """The S3 URI by which jobs know a path of the lake."""
+        return f"s3://{LOCAL_BUCKET}/{key}"
+
+    def key(self, uri: str) -> str:
+        """The path in the lake that an S3 URI of a job names."""
+        return uri.removeprefix(self.uri(""))
+
+    def endpoint_url(self, name: str) -> str | None:
+        """Where an endpoint on this machine listens, if it does."""
+        from resources.sagemaker.local.clients import endpoint_url
+
+        return endpoint_url(self.root, name)
+
+    def _boto(self, service: Service) -> Any:  # noqa: ANN401 - boto3 makes its clients at run time
+        if self.mode == "local":
+            _prepare(self.root, self.lake.root)
+            return _local(service, self.root)
+        return _aws(service, self.region)
+
+
+@functools.cache
+def _local(service: Service, root: Path) -> Any:  # noqa: ANN401
+    from resources.sagemaker.local.clients import local_client
+
+    return local_client(service, root)
+
+
+@functools.cache
+def _aws(service: Service, region: str) -> Any:  # noqa: ANN401
+    import boto3
+    from botocore.config import Config
+
+    return boto3.client(service, region_name=region, config=Config(retries={"mode": "adaptive", "max_attempts": 10}))
+
+
+@functools.cache
+def _prepare(root: Path, lake: Path) -> None:
+    """Give the control plane of this machine its images and its view of the lake."""
+    from containers.images import COMMANDS
+    from resources.sagemaker.local.clients import register_image
+
+    buckets = root / "s3"
+    buckets.mkdir(parents=True, exist_ok=True)
+    link = buckets / LOCAL_BUCKET
+    if not link.is_symlink():
+        with contextlib.suppress(FileExistsError):  # another process of this machine was first
+            link.symlink_to(lake, target_is_directory=True)
+    for name, argv in COMMANDS.items():
+        register_image(root, _local_image(name), {_VERBS[name]: [sys.executable, *argv]})
+
+
+def _local_image(name: str) -> str:
+    return f"local/forecast-{name}:latest"
