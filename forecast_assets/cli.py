@@ -1,0 +1,308 @@
+"""`forecast`: the platform from a terminal."""
+
+import functools
+import json
+import os
+import shutil
+import signal
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import date
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
+
+import click
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from forecast_assets.settings import SettingsError, load_settings
+from resources.lake import Lake, LakeError
+
+if TYPE_CHECKING:
+    import dagster as dg
+    import pandas as pd
+
+    from forecast_assets.refresh import Platform
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+out = Console()
+err = Console(stderr=True)
+
+
+class Week(click.ParamType[date]):
+    """A Friday on the command line."""
+
+    name = "week"
+
+    def convert(self, value: str | date, param: click.Parameter | None, ctx: click.Context | None) -> date:
+        """The date; refused where it is not a Friday."""
+        try:
+            week = value if isinstance(value, date) else date.fromisoformat(value)
+        except ValueError:
+            self.fail(f"{value!r} is not a date like 2023-11-10", param, ctx)
+        if week.weekday() != 4:
+            self.fail(f"{week} is a {week:%A}; EIA's weeks are named by their Friday", param, ctx)
+        return week
+
+
+def _explained(command: Callable[P, R]) -> Callable[P, R]:
+    """Our own errors end a command with their message, not with a traceback."""
+
+    @functools.wraps(command)
+    def wrapped(*args: P.args, **kwargs: P.kwargs) -> R:
+        from resources.eia.errors import EiaError
+        from resources.sagemaker.endpoint import EndpointError
+
+        try:
+            return command(*args, **kwargs)
+        except (SettingsError, LakeError, EiaError, EndpointError) as error:
+            raise click.ClickException(str(error)) from error
+
+    return wrapped
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="forecast-assets")
+def main() -> None:
+    """Weekly demand forecasts of U.S. petroleum products."""
+
+
+@main.command()
+@click.option("--week", type=Week(), help="The week to refresh, a Friday; the newest released one by default.")
+@click.option("--force", is_flag=True, help="Compute everything anew, even where nothing has changed.")
+@_explained
+def refresh(week: date | None, *, force: bool) -> None:
+    """Refresh a week: release, model, forecast, endpoint."""
+    platform = _platform()
+    with err.status("Asking which week is newest"):
+        week = week or platform.newest_week()
+    _announce(platform)
+    with _instance(platform) as instance:
+        if not force and platform.is_fresh(week):
+            err.print(f"Week {week} is up to date.")
+        else:
+            err.print(f"Refreshing week {week}", style="bold")
+            _finish(platform.run("weekly_refresh", instance, week=week, force=force), f"The refresh of {week}")
+        if not platform.is_deployed():
+            _finish(platform.run("deploy", instance), "The deployment")
+    _print_forecast(platform.lake, week)
+    if platform.awaits_approval():
+        err.print(
+            f"The model waits for approval in {platform.settings.model_group}; `forecast refresh` deploys it then."
+        )
+    else:
+        _print_endpoint(platform)
+
+
+@main.command()
+@click.option("--from", "first", type=Week(), required=True, help="The first week, a Friday.")
+@click.option("--to", "last", type=Week(), required=True, help="The last week, a Friday.")
+@click.option("--force", is_flag=True, help="Replay weeks that have a forecast already.")
+@_explained
+def backfill(first: date, last: date, *, force: bool) -> None:
+    """Replay weeks in order, each as it was known then. Registers nothing and leaves the endpoint alone."""
+    from forecast_assets.refresh import weeks_between
+
+    if first > last:
+        raise click.BadParameter(f"{first} is after {last}", param_hint="--from")
+    platform = _platform()
+    _announce(platform)
+    weeks = list(weeks_between(first, last))
+    failed: dict[date, tuple[str, ...]] = {}
+    with _instance(platform) as instance:
+        for number, week in enumerate(weeks, start=1):
+            if not force and platform.lake.has("forecast", week):
+                err.print(f"[{number}/{len(weeks)}] {week} has its forecast", style="dim", markup=False)
+                continue
+            err.print(f"[{number}/{len(weeks)}] {week}", style="bold", markup=False)
+            outcome = platform.run("backfill", instance, week=week, force=force)
+            if not outcome.succeeded:
+                failed[week] = outcome.reasons
+    for week, reasons in failed.items():
+        err.print(f"{week} failed: {'; '.join(reasons)}", style="red", markup=False)
+    err.print(f"{len(weeks) - len(failed)} of {len(weeks)} weeks have a forecast.")
+    if failed:
+        sys.exit(1)
+
+
+@main.command()
+@click.option("--week", type=Week(), help="The cutoff of the forecast, a Friday; the newest by default.")
+@click.option("--json", "as_json", is_flag=True, help="As JSON.")
+@_explained
+def show(week: date | None, *, as_json: bool) -> None:
+    """Show a forecast."""
+    from forecast_assets.reader import newest_forecast
+
+    lake = Lake(uri=load_settings().lake_uri)
+    week = week or newest_forecast(lake)
+    if as_json:
+        click.echo(json.dumps(forecast_json(lake.read("forecast", week), week), indent=2))
+    else:
+        _print_forecast(lake, week)
+
+
+@main.group()
+def endpoint() -> None:
+    """The endpoint that serves the newest approved model."""
+
+
+@endpoint.command()
+@_explained
+def status() -> None:
+    """How the endpoint stands."""
+    _print_endpoint(_platform())
+
+
+@endpoint.command()
+@click.option("--periods", default=10, show_default=True, help="Weeks ahead.")
+@click.option("--conf", default=0.9, show_default=True, help="Level of the interval, between 0 and 1.")
+@click.option("--series", help="EIA series; the first configured one by default.")
+@_explained
+def invoke(periods: int, conf: float, series: str | None) -> None:
+    """Ask the endpoint for a forecast; its JSON answer goes to standard output."""
+    from forecast_assets.serving import model_endpoint
+
+    platform = _platform()
+    request = {"periods": periods, "conf": conf, "series": series or platform.settings.series_ids[0]}
+    click.echo(json.dumps(model_endpoint(platform.settings, platform.sagemaker).invoke(request), indent=2))
+
+
+@endpoint.command()
+@_explained
+def stop() -> None:
+    """Take the endpoint down; `forecast refresh` brings it back."""
+    from forecast_assets.serving import model_endpoint
+
+    platform = _platform()
+    model_endpoint(platform.settings, platform.sagemaker).delete()
+    err.print(f"Endpoint {platform.settings.endpoint.name} is stopped.")
+
+
+@main.command()
+@_explained
+def doctor() -> None:
+    """What is configured, reachable and missing, and what to do about it."""
+    from forecast_assets.doctor import examine
+
+    with err.status("Looking"):
+        findings = list(examine(_platform()))
+    table = Table("", "What", "Finding", "Remedy", box=None, header_style="bold")
+    marks = {"ok": "[green]✓[/]", "warn": "[yellow]![/]", "fail": "[red]✗[/]"}
+    for finding in findings:
+        table.add_row(marks[finding.state], *map(escape, (finding.what, finding.found, finding.remedy)))
+    out.print(table)
+    if any(finding.state == "fail" for finding in findings):
+        sys.exit(1)
+
+
+@main.command()
+@click.option("--port", default=3000, show_default=True, help="Port on this machine.")
+@_explained
+def ui(port: int) -> None:
+    """Open Dagster: webserver and daemon, on 127.0.0.1."""
+    home = _dagster_home(load_settings().lake_uri)
+    dagster = Path(sys.executable).with_name("dagster")
+    arguments = ["dev", "-w", "workspace.yaml", "-h", "127.0.0.1", "-p", str(port)]
+    os.environ["DAGSTER_HOME"] = str(home)
+    # The command that Dagster would rather see belongs to a package that this project has no other use for.
+    os.environ.setdefault("PYTHONWARNINGS", "ignore:Function `dev_command` is superseded")
+    # A shell ignores Ctrl-C for what it starts in the background, and Dagster would then ignore TERM as well.
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    os.execv(dagster, [str(dagster), *arguments])  # noqa: S606 - replaces this process: signals reach Dagster
+
+
+def forecast_json(table: "pd.DataFrame", week: date) -> dict[str, Any]:
+    """A forecast as `{week, series: {ID: [{ds, horizon, mean, lo-80, hi-80, ...}]}}`."""
+    columns = [name for name in table.columns if name in {"horizon", "mean"} or name.startswith(("lo-", "hi-"))]
+    return {
+        "week": week.isoformat(),
+        "source": str(table["source"].iloc[0]),
+        "series": {
+            str(name): [
+                {"ds": row["ds"].date().isoformat(), **{column: row[column] for column in columns}}
+                for row in rows.to_dict("records")
+            ]
+            for name, rows in table.groupby("unique_id", sort=False)
+        },
+    }
+
+
+def _platform() -> "Platform":
+    from forecast_assets.definitions import build_defs
+    from forecast_assets.refresh import Platform
+
+    return Platform(build_defs())
+
+
+def _dagster_home(lake_uri: str) -> Path:
+    """Dagster's home, with this project's `dagster.yaml` in it: `DAGSTER_HOME`, or a folder of the lake.
+
+    A lake is a world of its own; its history in Dagster's UI should not be mixed with another's.
+    """
+    given = os.environ.get("DAGSTER_HOME")
+    home = Path(given or Lake(uri=lake_uri).root / "_dagster").resolve()
+    home.mkdir(parents=True, exist_ok=True)
+    if not given or not (home / "dagster.yaml").exists():  # whoever has a home of their own has settled it
+        shutil.copyfile("dagster.yaml", home / "dagster.yaml")
+    return home
+
+
+@contextmanager
+def _instance(platform: "Platform") -> Iterator["dg.DagsterInstance"]:
+    import dagster as dg
+
+    os.environ["DAGSTER_HOME"] = str(_dagster_home(platform.settings.lake_uri))
+    with dg.DagsterInstance.get() as instance:
+        yield instance
+
+
+def _announce(platform: "Platform") -> None:
+    from resources.eia.resource import SIMULATED_WARNING
+
+    if platform.lake.kind == "simulated":
+        err.print(SIMULATED_WARNING, style="bold yellow")
+
+
+def _finish(outcome: Any, what: str) -> None:  # noqa: ANN401 - Outcome, imported where Dagster is
+    if not outcome.succeeded:
+        reasons = "\n  ".join(outcome.reasons)
+        raise click.ClickException(f"{what} failed:\n  {reasons}")
+
+
+def _print_forecast(lake: Lake, week: date) -> None:
+    """The forecast as a table; every level that fits the terminal, the narrowest first."""
+    table = lake.read("forecast", week)
+    levels = [name.removeprefix("lo-") for name in table.columns if name.startswith("lo-")]
+    for name, rows in table.groupby("unique_id", sort=False):
+        simulated = ", [bold yellow]SIMULATED[/]" if rows["source"].iloc[0] == "sample" else ""
+        title = f"{name}: forecast of week {week}, thousand barrels per day{simulated}"
+        grid = Table(title=title, title_justify="left", box=None, header_style="bold")
+        for heading in ("Week", "Ahead", "Mean", *(f"{level} % interval" for level in levels)):
+            grid.add_column(heading, justify="right", no_wrap=True)
+        for row in rows.to_dict("records"):
+            bounds = [f"{row[f'lo-{level}']:,.0f}–{row[f'hi-{level}']:,.0f}" for level in levels]
+            grid.add_row(f"{row['ds']:%Y-%m-%d}", str(row["horizon"]), f"{row['mean']:,.0f}", *bounds)
+        out.print(grid)
+
+
+def _print_endpoint(platform: "Platform") -> None:
+    from forecast_assets.serving import model_endpoint, newest_approved
+
+    name = platform.settings.endpoint.name
+    found = model_endpoint(platform.settings, platform.sagemaker).status()
+    if found is None:
+        raise click.ClickException(f"there is no endpoint {name}: run `forecast refresh`")
+    model = newest_approved(platform.settings, platform.sagemaker)
+    url = platform.sagemaker.endpoint_url(name) if platform.sagemaker.mode == "local" else None
+    out.print(
+        f"Endpoint {name}: {found.status}"
+        + (f", model of week {model.week} (version {model.version})" if model else "")
+        + (f", POST {url}/invocations" if url else "")
+        + (f" - {found.reason}" if found.reason else ""),
+        soft_wrap=True,
+        highlight=False,
+    )

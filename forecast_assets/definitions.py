@@ -1,0 +1,78 @@
+"""The code location: what there is, in one table of contents."""
+
+from collections.abc import Mapping
+
+import dagster as dg
+
+from forecast_assets import checks, counterfactual, forecasts, ingestion, model, quality, serving, tuning
+from forecast_assets.progress import progress_logger
+from forecast_assets.settings import Settings, load_settings
+from jobs.weekly import default_jobs
+from resources.clock import Clock
+from resources.eia.resource import Eia
+from resources.lake import Lake
+from resources.sagemaker.platform import SageMaker
+
+default_assets = [
+    ingestion.release,
+    ingestion.observations,
+    quality.outlier_flags,
+    quality.structural_break,
+    counterfactual.counterfactual,
+    tuning.tuning_trials,
+    model.candidate_model,
+    model.model_diagnostics,
+    model.registered_model,
+    forecasts.forecast,
+    serving.forecast_endpoint,
+]
+
+default_checks = [
+    checks.real_figures,
+    checks.observations_valid,
+    checks.only_the_break_changed,
+    checks.gate,
+    checks.no_series_held_back,
+    checks.every_series_has_a_candidate,
+    checks.residuals_independent,
+    checks.residuals_normal,
+    checks.forecast_complete,
+    checks.answers_as_artifact,
+]
+
+
+def default_resources(settings: Settings) -> dict[str, object]:
+    """The ways to the outside world that the settings ask for."""
+    lake = Lake(uri=settings.lake_uri)
+    return {
+        "settings": settings,
+        "clock": Clock(),
+        "lake": lake,
+        "eia": Eia(source=settings.eia_source, lake=lake),
+        "sagemaker": SageMaker(mode=settings.compute, region=settings.region, role_arn=settings.role_arn, lake=lake),
+    }
+
+
+def build_defs(
+    *, settings: Settings | None = None, resource_overrides: Mapping[str, object] | None = None
+) -> dg.Definitions:
+    """Assemble the code location.
+
+    Args:
+        settings: By default those of this process.
+        resource_overrides: Resources by key, instead of the default ones.
+    """
+    settings = settings or load_settings()
+    return dg.Definitions(
+        assets=default_assets,
+        asset_checks=default_checks,
+        jobs=default_jobs,
+        loggers={"console": dg.colored_console_logger, "progress": progress_logger},
+        resources={**default_resources(settings), **(resource_overrides or {})},
+    )
+
+
+@dg.definitions
+def defs() -> dg.Definitions:
+    """What `dagster dev` loads."""
+    return build_defs()

@@ -1,0 +1,106 @@
+"""What `forecast doctor` looks at."""
+
+import os
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from importlib import metadata
+from typing import Literal
+
+from forecast_assets.refresh import Platform
+from forecast_assets.serving import model_endpoint, newest_approved
+from forecast_assets.settings import settings_file
+from resources.eia.errors import EiaError
+
+State = Literal["ok", "warn", "fail"]
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing looked at.
+
+    Attributes:
+        state: Whether it is as it should be.
+        what: The thing.
+        found: How it is.
+        remedy: What to do, where something is to be done.
+    """
+
+    state: State
+    what: str
+    found: str
+    remedy: str = ""
+
+
+def examine(platform: Platform) -> Iterator[Finding]:
+    """Look at the deployment: settings, lake, source, registry, endpoint, extras."""
+    settings = platform.settings
+    version = metadata.version("forecast-assets")
+    python = ".".join(map(str, sys.version_info[:3]))
+    yield Finding(
+        "ok", "Versions", f"forecast-assets {version}, Python {python}, Dagster {metadata.version('dagster')}"
+    )
+    yield Finding("ok", "Settings", f"{settings_file()}, compute {settings.compute}, search {settings.search}")
+    yield Finding("ok", "Series", ", ".join(settings.series_ids))
+    yield _lake(platform)
+    yield _source(platform)
+    yield _key(platform)
+    yield _registry(platform)
+    yield _endpoint(platform)
+    yield from (_extra(name, package) for name, package in (("aws", "dagster-aws"), ("sagemaker", "sagemaker")))
+
+
+def _lake(platform: Platform) -> Finding:
+    lake = platform.lake
+    folder = next(parent for parent in (lake.root, *lake.root.parents) if parent.exists())
+    if not os.access(folder, os.W_OK):
+        return Finding("fail", "Lake", f"{lake.root} cannot be written", "Point FORECAST_LAKE_URI at a folder of yours")
+    weeks = lake.weeks("forecast")
+    if lake.kind is None:
+        return Finding("warn", "Lake", f"{lake.root} is empty", "Run `forecast refresh`")
+    span = f"weeks with a forecast: {len(weeks)}, newest {weeks[-1]}" if weeks else "no forecast"
+    if lake.kind == "simulated":
+        return Finding("warn", "Lake", f"{lake.root}: SIMULATED figures, {span}", "Real figures need a new lake")
+    return Finding("ok", "Lake", f"{lake.root}: real figures, {span}")
+
+
+def _source(platform: Platform) -> Finding:
+    try:
+        week = platform.newest_week()
+    except EiaError as error:
+        return Finding("fail", "EIA", f"{platform.settings.eia_source}: {error}", "See the message")
+    return Finding("ok", "EIA", f"{platform.settings.eia_source}: the newest week is {week}")
+
+
+def _key(platform: Platform) -> Finding:
+    if os.environ.get("EIA_API_KEY"):
+        return Finding("ok", "EIA_API_KEY", "set")
+    if platform.settings.eia_source == "api":
+        return Finding("fail", "EIA_API_KEY", "not set", "Set it: the source api needs it")
+    return Finding("ok", "EIA_API_KEY", "not set, and not needed")
+
+
+def _registry(platform: Platform) -> Finding:
+    model = newest_approved(platform.settings, platform.sagemaker)
+    group = platform.settings.model_group
+    if model is None:
+        return Finding("warn", "Registry", f"{group} has no approved model", "Run `forecast refresh`")
+    return Finding("ok", "Registry", f"{group}: version {model.version}, week {model.week}, {model.approval}")
+
+
+def _endpoint(platform: Platform) -> Finding:
+    endpoint = model_endpoint(platform.settings, platform.sagemaker)
+    status = endpoint.status()
+    if status is None:
+        return Finding("warn", "Endpoint", f"{endpoint.name} does not exist", "Run `forecast refresh`")
+    if not platform.is_deployed():
+        found = f"{endpoint.name} is {status.status} and does not serve the newest approved model"
+        return Finding("fail", "Endpoint", found, "Run `forecast refresh`")
+    return Finding("ok", "Endpoint", f"{endpoint.name} is {status.status} with the newest approved model")
+
+
+def _extra(extra: str, package: str) -> Finding:
+    try:
+        return Finding("ok", f"Extra {extra}", f"{package} {metadata.version(package)}")
+    except metadata.PackageNotFoundError:
+        return Finding("ok", f"Extra {extra}", f"{package} is not installed", f"pip install 'forecast-assets[{extra}]'")

@@ -1,0 +1,159 @@
+"""Model: the candidate, its diagnostics, and its registration once it has passed the gate."""
+
+from collections.abc import Mapping
+from dataclasses import fields
+from datetime import date
+
+import dagster as dg
+import pandas as pd
+
+from forecast_assets.failures import record_failures
+from forecast_assets.gate import Verdict, gated_artifact, verdict_of
+from forecast_assets.metadata import listed, markdown_table, of_series, pictures, stored, weekly_asset
+from forecast_assets.outputs import failure_messages, training_files
+from forecast_assets.partitions import week_of
+from forecast_assets.requests import TRAINING_VERSION, fit_request
+from forecast_assets.settings import Settings
+from forecast_assets.tables import DIAGNOSTICS, MODEL_SCORES, model_score_columns, schema
+from forecasting import artifact as artifacts
+from forecasting.configuration import Configuration
+from resources.archive import table
+from resources.lake import Lake
+from resources.sagemaker.platform import SageMaker
+from resources.sagemaker.registry import ModelRegistry
+
+
+@weekly_asset(
+    deps=["counterfactual", "tuning_trials"],
+    description="The chosen configuration of every series fitted twice, without its held-out weeks and on all, beside "
+    "the champion's configuration and the seasonal naive. The table holds the scores; the model is forecaster.json.",
+    group="model",
+    kinds={"sagemaker", "json"},
+    columns=MODEL_SCORES,
+    code_version=TRAINING_VERSION,
+    pool="sagemaker",
+)
+def candidate_model(
+    context: dg.AssetExecutionContext, settings: dg.ResourceParam[Settings], lake: Lake, sagemaker: SageMaker
+) -> dg.MaterializeResult[None]:
+    """Fit the candidate as a training job."""
+    week = week_of(context.partition_key)
+    champions = champion_configurations(settings, lake, sagemaker, week)
+    lake.write("champions", week, champions)
+    request = fit_request(settings, lake, sagemaker, week, has_champions=not champions.empty)
+    job = sagemaker.pipes().run(context=context, kind="training", request=request, retries=settings.training.retries)
+    files = training_files(lake, sagemaker, job.description)
+    keep_candidate(lake, week, files)
+    reported = job.materialization()
+    # The columns follow the levels that the settings ask for.
+    columns = {"dagster/column_schema": schema(model_score_columns(settings.levels))}
+    metadata = {**columns, **(reported.metadata or {})}
+    return stored(lake, "model_scores", week, table(files["scores.parquet"]), metadata=metadata)
+
+
+@weekly_asset(
+    deps=["candidate_model"],
+    description="Whether the residuals of the candidate are white and normal, and what they look like.",
+    group="model",
+    kinds={"python", "parquet"},
+    columns=DIAGNOSTICS,
+    code_version="1",
+)
+def model_diagnostics(context: dg.AssetExecutionContext, lake: Lake) -> dg.MaterializeResult[None]:
+    """Show the diagnostics that the training job computed."""
+    from forecasting.plots import residual_panels
+
+    week = week_of(context.partition_key)
+    diagnostics, residuals = lake.read("diagnostics", week), lake.read("residuals", week)
+    return stored(
+        lake,
+        "model_diagnostics",
+        week,
+        diagnostics,
+        metadata={
+            "tests": markdown_table(diagnostics),
+            **pictures(
+                residuals["unique_id"].unique(),
+                lambda name: residual_panels(of_series(residuals, name)),
+                what="residuals",
+            ),
+        },
+    )
+
+
+@weekly_asset(
+    deps=["candidate_model"],
+    description="The week's model in the registry. A series the gate held back keeps its champion's configuration, "
+    "or the seasonal naive where it has none. Materialized alone it asks for its week's verdict and refuses.",
+    group="model",
+    kinds={"sagemaker", "json"},
+    code_version="1",
+)
+def registered_model(
+    context: dg.AssetExecutionContext, settings: dg.ResourceParam[Settings], lake: Lake, sagemaker: SageMaker
+) -> dg.MaterializeResult[None]:
+    """Register what passed the gate."""
+    week = week_of(context.partition_key)
+    verdict = verdict_of(lake, week, tolerance=settings.gate_tolerance)
+    if not verdict.passed:
+        raise dg.Failure(f"{verdict.reason} The model registered before keeps serving.", allow_retries=False)
+    artifact = gated_artifact(lake, verdict)
+    digest = artifact["digest"]
+    key = f"models/{digest}/model.tar.gz"
+    with lake.replacing(lake.root / key) as temporary:
+        artifacts.pack(artifact, temporary)
+    model = ModelRegistry(sagemaker.client(), group=settings.model_group).register(
+        week=week,
+        digest=digest,
+        model_data=sagemaker.uri(key),
+        image=sagemaker.image("serving"),
+        approve=settings.approval == "automatic",
+        facts=_facts(verdict),
+    )
+    context.log.info(f"Version {model.version} of {settings.model_group}: {model.approval}")
+    return dg.MaterializeResult(
+        metadata={
+            "arn": model.arn,
+            "version": model.version,
+            "approval": model.approval,
+            "artifact": dg.MetadataValue.path(str(lake.root / key)),
+            "held_back": listed(verdict.held_back),
+        },
+        data_version=dg.DataVersion(digest),
+    )
+
+
+def keep_candidate(lake: Lake, week: date, files: Mapping[str, bytes]) -> None:
+    """Put what the fit left into the lake, but for the scores: tables, the artifact, the stand-ins."""
+    record_failures(lake, week, "candidate_model", failure_messages(files["failures.json"]))
+    for name in ("held_out", "residuals", "diagnostics"):
+        lake.write(name, week, table(files[f"{name}.parquet"]))
+    for name in ("forecaster.json", "fallback.json"):
+        lake.write_bytes(f"candidates/week={week}/{name}", files[name])
+
+
+def champion_configurations(settings: Settings, lake: Lake, sagemaker: SageMaker, week: date) -> pd.DataFrame:
+    """The configurations that serve as of a week: of the newest approved model of an earlier one; empty where none is.
+
+    Returns:
+        `unique_id` and a column for each hyper-parameter.
+    """
+    champion = ModelRegistry(sagemaker.client(), group=settings.model_group).newest_approved(before=week)
+    rows = []
+    if champion is not None:
+        served = artifacts.unpack(lake.root / sagemaker.key(champion.model_data))
+        rows = [
+            # One type a column: the number of harmonics may be a word.
+            {"unique_id": name, **entry["configuration"], "harmonics": str(entry["configuration"]["harmonics"])}
+            for name, entry in served["series"].items()
+            if name in settings.series and entry["model"] != "seasonal_naive"
+        ]
+    return pd.DataFrame(rows, columns=["unique_id", *(field.name for field in fields(Configuration))])
+
+
+def _facts(verdict: Verdict) -> dict[str, str]:
+    """What the registry says of a model; it takes no empty text."""
+    return {
+        "passed": ",".join(verdict.passing)[:256],
+        "held_back": ",".join(verdict.held_back)[:256] or "none",
+    }

@@ -1,0 +1,183 @@
+"""boto3 requests of the jobs that assets run: dictionaries without the job's name, nothing else.
+
+A request says all that its outcome depends on: parameters, the version of the code, checksums of the tables it reads.
+The job's name follows from it, so an equal request finds the job that ran for it.
+"""
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from datetime import date
+from typing import Any
+
+from forecast_assets.settings import Settings, Stage
+from forecasting.span import span_start
+from resources.lake import Lake, content_digest
+from resources.sagemaker.platform import SageMaker
+
+MEAN_MSE = {"Name": "mean_mse", "Regex": r"Mean MSE across all splits: ([0-9.eE+-]+)"}
+
+# Count up with every change of what a container computes: it is in the assets' code versions and in the jobs' names.
+COUNTERFACTUAL_VERSION = "1"
+TUNING_VERSION = "1"
+TRAINING_VERSION = "1"
+
+
+def counterfactual_request(
+    settings: Settings, lake: Lake, sagemaker: SageMaker, week: date
+) -> tuple[dict[str, Any], str]:
+    """The processing job of the counterfactual, and the path in the lake of the table it writes."""
+    inputs = ("observations", "structural_break")
+    environment = {
+        "FORECAST_TASK": "counterfactual",
+        "FORECAST_WEEK": week.isoformat(),
+        "FORECAST_SPAN_START": span_start(week, weeks=settings.training_weeks).isoformat(),
+        "FORECAST_CODE_VERSION": COUNTERFACTUAL_VERSION,
+        "FORECAST_DATA_CHECKSUM": _checksum(lake, inputs, week),
+    }
+    # A place of its own for every outcome: a job that is taken up again must find its own table, not a later one's.
+    fingerprint = hashlib.sha256(json.dumps(environment, sort_keys=True).encode()).hexdigest()[:12]
+    output = f"jobs/counterfactual-{week}-{fingerprint}"
+    request = _processing_request(
+        sagemaker,
+        settings.processing,
+        inputs={name: _table_uri(sagemaker, name, week) for name in inputs},
+        outputs={"counterfactual": sagemaker.uri(f"{output}/")},
+        environment=environment,
+    )
+    return request, f"{output}/data.parquet"
+
+
+def tuning_request(settings: Settings, lake: Lake, sagemaker: SageMaker, week: date) -> dict[str, Any]:
+    """The training job that searches the configurations of every series."""
+    values = {
+        "task": "tune",
+        "week": week.isoformat(),
+        "search": settings.search,
+        "scoring": settings.scoring,
+        "window": settings.window,
+        "step": settings.step,
+        "horizon": settings.horizon,
+        "season_length": settings.season_length,
+        "max_harmonics": settings.max_harmonics,
+        "workers": settings.workers,
+        "code_version": TUNING_VERSION,
+    }
+    return _training_request(lake, sagemaker, settings.tuning, week, channels=("counterfactual",), values=values)
+
+
+def fit_request(
+    settings: Settings, lake: Lake, sagemaker: SageMaker, week: date, *, has_champions: bool
+) -> dict[str, Any]:
+    """The training job that fits the candidate, the champion's configuration and the seasonal naive."""
+    values = {
+        "task": "fit",
+        "week": week.isoformat(),
+        "horizon": settings.horizon,
+        "season_length": settings.season_length,
+        "max_harmonics": settings.max_harmonics,
+        "levels": list(settings.levels),
+        "workers": settings.workers,
+        "code_version": TRAINING_VERSION,
+    }
+    channels = ("counterfactual", "tuning_trials", "tuning_errors", *(("champions",) if has_champions else ()))
+    return _training_request(lake, sagemaker, settings.training, week, channels=channels, values=values)
+
+
+def _hyperparameters(values: Mapping[str, Any]) -> dict[str, str]:
+    """SageMaker's hyper-parameters are strings; what is not one travels as JSON."""
+    return {key: value if isinstance(value, str) else json.dumps(value) for key, value in values.items()}
+
+
+def _table_uri(sagemaker: SageMaker, table: str, week: date) -> str:
+    """The S3 prefix of a table of a week."""
+    return sagemaker.uri(f"{table}/week={week}/")
+
+
+def _checksum(lake: Lake, tables: Sequence[str], week: date) -> str:
+    return "-".join(content_digest(lake.read(name, week))[:16] for name in tables)
+
+
+def _training_request(
+    lake: Lake, sagemaker: SageMaker, stage: Stage, week: date, *, channels: Sequence[str], values: Mapping[str, Any]
+) -> dict[str, Any]:
+    """A `create_training_job` request of the training image, with tables of the week as channels."""
+    return {
+        "AlgorithmSpecification": {
+            "TrainingImage": sagemaker.image("training"),
+            "TrainingInputMode": "File",
+            "MetricDefinitions": [MEAN_MSE],
+        },
+        "RoleArn": sagemaker.role_arn,
+        "HyperParameters": _hyperparameters({**values, "data_checksum": _checksum(lake, channels, week)}),
+        "InputDataConfig": [
+            {
+                "ChannelName": channel,
+                "DataSource": {
+                    "S3DataSource": {
+                        "S3DataType": "S3Prefix",
+                        "S3Uri": _table_uri(sagemaker, channel, week),
+                        "S3DataDistributionType": "FullyReplicated",
+                    }
+                },
+            }
+            for channel in channels
+        ],
+        "OutputDataConfig": {"S3OutputPath": sagemaker.uri("jobs/")},
+        "ResourceConfig": {
+            "InstanceType": stage.instance_type,
+            "InstanceCount": 1,
+            "VolumeSizeInGB": stage.volume_gb,
+        },
+        "StoppingCondition": {"MaxRuntimeInSeconds": stage.max_runtime_s},
+    }
+
+
+def _processing_request(
+    sagemaker: SageMaker,
+    stage: Stage,
+    *,
+    inputs: Mapping[str, str],
+    outputs: Mapping[str, str],
+    environment: Mapping[str, str],
+) -> dict[str, Any]:
+    """A `create_processing_job` request; environment values have at most 256 characters."""
+    root = "/opt/ml/processing"
+    return {
+        "AppSpecification": {"ImageUri": sagemaker.image("processing")},
+        "RoleArn": sagemaker.role_arn,
+        "Environment": dict(environment),
+        "ProcessingInputs": [
+            {
+                "InputName": name,
+                "S3Input": {
+                    "S3Uri": uri,
+                    "LocalPath": f"{root}/input/{name}",
+                    "S3DataType": "S3Prefix",
+                    "S3InputMode": "File",
+                },
+            }
+            for name, uri in inputs.items()
+        ],
+        "ProcessingOutputConfig": {
+            "Outputs": [
+                {
+                    "OutputName": name,
+                    "S3Output": {
+                        "S3Uri": uri,
+                        "LocalPath": f"{root}/output/{name}",
+                        "S3UploadMode": "EndOfJob",
+                    },
+                }
+                for name, uri in outputs.items()
+            ]
+        },
+        "ProcessingResources": {
+            "ClusterConfig": {
+                "InstanceCount": 1,
+                "InstanceType": stage.instance_type,
+                "VolumeSizeInGB": stage.volume_gb,
+            }
+        },
+        "StoppingCondition": {"MaxRuntimeInSeconds": stage.max_runtime_s},
+    }

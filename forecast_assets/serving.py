@@ -1,0 +1,59 @@
+"""Serving: the endpoint. It is not partitioned: it follows the newest approved model, whatever week is replayed."""
+
+import dagster as dg
+
+from forecast_assets.metadata import OWNERS
+from forecast_assets.settings import Settings
+from resources.sagemaker.endpoint import ModelEndpoint
+from resources.sagemaker.platform import SageMaker
+from resources.sagemaker.registry import ModelRegistry, RegisteredModel
+
+
+def model_endpoint(settings: Settings, sagemaker: SageMaker) -> ModelEndpoint:
+    """The configured endpoint."""
+    return ModelEndpoint(
+        sagemaker.client(),
+        sagemaker.runtime(),
+        name=settings.endpoint.name,
+        role_arn=sagemaker.role_arn,
+        memory_mb=settings.endpoint.memory_mb,
+        max_concurrency=settings.endpoint.max_concurrency,
+    )
+
+
+def newest_approved(settings: Settings, sagemaker: SageMaker) -> RegisteredModel | None:
+    """The model that the endpoint should serve."""
+    return ModelRegistry(sagemaker.client(), group=settings.model_group).newest_approved()
+
+
+@dg.asset(
+    deps=["registered_model"],
+    description="The endpoint that answers with the newest approved model, updated without dropping a request.",
+    group_name="serving",
+    kinds={"sagemaker"},
+    owners=OWNERS,
+    code_version="1",
+)
+def forecast_endpoint(
+    context: dg.AssetExecutionContext, settings: dg.ResourceParam[Settings], sagemaker: SageMaker
+) -> dg.MaterializeResult[None]:
+    """Deploy the newest approved model."""
+    model = newest_approved(settings, sagemaker)
+    if model is None:
+        raise dg.Failure(
+            f"{settings.model_group} has no approved model: refresh a week whose gate passes, or approve one",
+            allow_retries=False,
+        )
+    endpoint = model_endpoint(settings, sagemaker)
+    changed = endpoint.deploy(model, max_wait_s=settings.endpoint.max_update_s, progress=context.log.info)
+    url = sagemaker.endpoint_url(endpoint.name) if sagemaker.mode == "local" else None
+    return dg.MaterializeResult(
+        metadata={
+            "endpoint": endpoint.name,
+            "model": model.arn,
+            "week": model.week.isoformat(),
+            "changed": changed,
+            **({"url": dg.MetadataValue.url(url)} if url else {}),
+        },
+        data_version=dg.DataVersion(model.digest),
+    )

@@ -1,0 +1,264 @@
+"""Settings: one frozen object, read from `forecast.yaml` and the environment.
+
+What belongs here: every knob a user may turn, with its description and its limits. Derived values are properties.
+Secrets are not settings: they are read from the environment where they are used.
+"""
+
+import json
+import os
+from datetime import date
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic_settings import (
+    BaseSettings,
+    NoDecode,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    YamlConfigSettingsSource,
+)
+
+
+class SettingsError(ValueError):
+    """A setting is wrong; the message names each field and says why."""
+
+
+class _Frozen(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Series(_Frozen):
+    """One EIA series."""
+
+    name: str = Field(min_length=1, description="What people call it.")
+    plausible_kbd: tuple[float, float] = Field(
+        (0.5, 50_000.0),
+        description="Values outside this range, in thousand barrels per day, are refused as implausible.",
+    )
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Self:
+        low, high = self.plausible_kbd
+        if not 0 < low < high:
+            raise ValueError(f"plausible_kbd must be positive and rising, not {low}..{high}")
+        return self
+
+
+# EIA's weekly figures of product supplied, with ranges no year since 1990 has left. For these a list of ids will do.
+WEEKLY_PRODUCT_SUPPLIED = {
+    "WGFUPUS2": Series(name="Finished motor gasoline", plausible_kbd=(3000, 15_000)),
+    "WDIUPUS2": Series(name="Distillate fuel oil", plausible_kbd=(1000, 8000)),
+    "WKJUPUS2": Series(name="Kerosene-type jet fuel", plausible_kbd=(100, 4000)),
+    "WREUPUS2": Series(name="Residual fuel oil", plausible_kbd=(1, 3000)),
+    "WPRUP_NUS_2": Series(name="Propane and propylene", plausible_kbd=(50, 5000)),
+    "WWOUP_NUS_2": Series(name="Other oils", plausible_kbd=(500, 10_000)),
+    "WRPUPUS2": Series(name="All petroleum products", plausible_kbd=(8000, 40_000)),
+}
+
+
+class StructuralBreak(_Frozen):
+    """Where to look for a structural break, and when its span is settled."""
+
+    name: str = Field(min_length=1, description="A label, such as covid-19.")
+    searched_from: date = Field(description="Outliers count from this day on.")
+    searched_to: date = Field(description="Outliers count up to this day.")
+    min_outliers: int = Field(ge=1, description="With fewer outliers in the window there is no break.")
+    settled: date = Field(description="From this day on the span stays as found that day.")
+    fitted_from: date = Field(description="The counterfactual learns from the weeks between this day and the break.")
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Self:
+        if not self.fitted_from < self.searched_from <= self.searched_to <= self.settled:
+            raise ValueError("dates must run fitted_from < searched_from <= searched_to <= settled")
+        return self
+
+
+class Stage(_Frozen):
+    """The SageMaker job of one stage."""
+
+    instance_type: str = Field(description="SageMaker instance type, such as ml.m5.xlarge.")
+    volume_gb: int = Field(ge=1, le=16384, description="Size of the job's volume, GiB.")
+    max_runtime_s: int = Field(ge=1, le=432_000, description="The job is stopped after this many seconds.")
+    retries: int = Field(ge=0, le=5, description="New attempts after a failure that is SageMaker's, not the code's.")
+
+
+class Endpoint(_Frozen):
+    """The serverless endpoint."""
+
+    name: str = Field(pattern=r"^[a-zA-Z0-9](-*[a-zA-Z0-9])*$", max_length=50, description="Its name.")
+    memory_mb: int = Field(ge=1024, le=6144, multiple_of=1024, description="Memory of one instance, MiB.")
+    max_concurrency: int = Field(ge=1, le=200, description="Requests answered at once before throttling.")
+    max_update_s: int = Field(ge=10, le=3600, description="Longest wait for an endpoint to be in service, seconds.")
+
+
+class Settings(BaseSettings):
+    """Everything the platform can be told.
+
+    Sources, strongest first: arguments, environment (`FORECAST_` and the field's name, nested fields joined by `__`),
+    `forecast.yaml` in the working directory (or the file named by `FORECAST_SETTINGS`).
+    """
+
+    model_config = SettingsConfigDict(
+        env_prefix="FORECAST_",
+        env_nested_delimiter="__",
+        nested_model_default_partial_update=True,
+        frozen=True,
+        extra="forbid",
+    )
+
+    series: Annotated[dict[str, Series], NoDecode] = Field(
+        min_length=1,
+        description="The EIA series to forecast, by id. In the environment a list of ids will do: WGFUPUS2,WDIUPUS2.",
+    )
+    eia_source: str = Field(
+        "auto",
+        min_length=1,
+        description="Where figures come from: auto, live, api, sample, or a path or URI of a workbook, CSV or folder.",
+    )
+    lake_uri: str = Field(
+        ".forecast/lake", min_length=1, description="Where everything is kept: a folder, file:///... or s3://..."
+    )
+    compute: Literal["local", "aws"] = Field("local", description="Who runs the jobs: this machine or an AWS account.")
+    region: str = Field("us-east-1", description="AWS region.")
+    role_arn: str = Field(
+        "arn:aws:iam::000000000000:role/forecast",
+        pattern=r"^arn:aws[a-z-]*:iam::\d{12}:role/.+$",
+        description="The role SageMaker assumes in jobs and endpoints. The local SageMaker only looks at its form.",
+    )
+    horizon: int = Field(26, ge=1, le=104, description="Weeks ahead that are forecast, scored and held out.")
+    training_weeks: int = Field(567, ge=157, description="Length of the training span, the held-out weeks included.")
+    season_length: float = Field(365.25 / 7, gt=2, description="Length of the yearly season in weeks.")
+    max_harmonics: int = Field(12, ge=0, le=26, description="Largest K, the number of Fourier pairs, that is tried.")
+    outlier_fence: float = Field(3.0, gt=0, description="Outliers lie further out than this many interquartile ranges.")
+    breaks: tuple[StructuralBreak, ...] = Field((), description="Structural breaks to look for.")
+    search: Literal["quick"] = Field("quick", description="How hyper-parameters are searched.")
+    scoring: Literal["fair", "published"] = Field(
+        "fair", description="Score observed weeks only (fair), or the counterfactual as the reference did (published)."
+    )
+    window: int = Field(417, ge=104, description="Weeks of a training window in cross-validation.")
+    step: int = Field(4, ge=1, description="Weeks between two origins of cross-validation.")
+    levels: tuple[float, ...] = Field((80, 90, 95), min_length=1, description="Levels of the intervals, per cent.")
+    gate_tolerance: float = Field(
+        1.05, ge=1, description="A candidate may be this many times as bad as the champion over the held-out weeks."
+    )
+    workers: int = Field(0, ge=0, description="Processes of a training job; 0 takes every CPU.")
+    model_group: str = Field(
+        "petroleum-demand", pattern=r"^[a-zA-Z0-9](-*[a-zA-Z0-9])*$", max_length=63, description="Model package group."
+    )
+    approval: Literal["automatic", "manual"] = Field(
+        "automatic", description="Whether a model that passed the gate is approved at once or waits for a person."
+    )
+    processing: Stage = Field(
+        Stage(instance_type="ml.m5.large", volume_gb=10, max_runtime_s=900, retries=2),
+        description="The processing job of the counterfactual.",
+    )
+    tuning: Stage = Field(
+        Stage(instance_type="ml.c5.2xlarge", volume_gb=10, max_runtime_s=7200, retries=2),
+        description="The training job of the search.",
+    )
+    training: Stage = Field(
+        Stage(instance_type="ml.m5.xlarge", volume_gb=10, max_runtime_s=1800, retries=2),
+        description="The training job of the fit.",
+    )
+    endpoint: Endpoint = Field(
+        Endpoint(name="petroleum-demand", memory_mb=1024, max_concurrency=20, max_update_s=600),
+        description="The endpoint that serves the newest approved model.",
+    )
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Arguments win over the environment, the environment over the file; there is no other source."""
+        del dotenv_settings, file_secret_settings
+        return init_settings, env_settings, YamlConfigSettingsSource(settings_cls, yaml_file=settings_file())
+
+    @field_validator("series", mode="before")
+    @classmethod
+    def _ids_will_do(cls, value: object) -> object:
+        if isinstance(value, str):
+            text = value.strip()
+            value = json.loads(text) if text.startswith(("{", "[")) else [part.strip() for part in text.split(",")]
+        if isinstance(value, list | tuple):
+            known = WEEKLY_PRODUCT_SUPPLIED | (_file().get("series") or {})
+            value = {name: known.get(name, name) for name in value}
+        if isinstance(value, dict):
+            value = {name: {"name": entry} if isinstance(entry, str) else entry for name, entry in value.items()}
+        return value
+
+    @field_validator("series")
+    @classmethod
+    def _ids_are_eia_ids(cls, value: dict[str, Series]) -> dict[str, Series]:
+        wrong = [name for name in value if not (name and name.replace("_", "").isalnum() and name.isupper())]
+        if wrong:
+            raise ValueError(f"{', '.join(map(repr, wrong))}: an EIA series id is like WGFUPUS2")
+        return value
+
+    @field_validator("levels")
+    @classmethod
+    def _levels_are_percent(cls, value: tuple[float, ...]) -> tuple[float, ...]:
+        wrong = [level for level in value if not 0 < level < 100]
+        if wrong or len(set(value)) != len(value):
+            raise ValueError(f"levels are different percentages between 0 and 100, not {value}")
+        return tuple(sorted(value))
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> Self:
+        if self.window + self.horizon > self.tuning_weeks:
+            raise ValueError(
+                f"window ({self.window}) + horizon ({self.horizon}) exceed the {self.tuning_weeks} weeks that "
+                "training_weeks leaves to tune on"
+            )
+        if self.compute == "aws":
+            if self.eia_source in {"auto", "sample"}:
+                raise ValueError(f"eia_source: {self.eia_source} may simulate figures; on AWS say live, api or a URI")
+            if not self.lake_uri.startswith("s3://"):
+                raise ValueError("lake_uri: on AWS the lake is s3://bucket/prefix")
+        return self
+
+    @property
+    def tuning_weeks(self) -> int:
+        """Weeks of the training span before the held-out ones."""
+        return self.training_weeks - self.horizon
+
+    @property
+    def series_ids(self) -> tuple[str, ...]:
+        """The ids of the configured series, in their order."""
+        return tuple(self.series)
+
+
+def settings_file() -> Path:
+    """The settings file: `FORECAST_SETTINGS`, else `forecast.yaml` of the working directory."""
+    return Path(os.environ.get("FORECAST_SETTINGS", "forecast.yaml"))
+
+
+def load_settings(**overrides: Any) -> Settings:
+    """The settings of this process.
+
+    Raises:
+        SettingsError: A value is wrong or unknown, or the file named by `FORECAST_SETTINGS` does not exist.
+    """
+    if "FORECAST_SETTINGS" in os.environ and not settings_file().is_file():
+        raise SettingsError(f"FORECAST_SETTINGS names {settings_file()}, which does not exist")
+    try:
+        return Settings(**overrides)
+    except ValidationError as error:
+        lines = [
+            f"  {'.'.join(map(str, item['loc'])) or 'settings'}: {item['msg'].removeprefix('Value error, ')}"
+            for item in error.errors(include_url=False)
+        ]
+        where = settings_file() if settings_file().is_file() else f"{settings_file()}, which is not in {Path.cwd()}"
+        raise SettingsError(f"wrong settings (environment FORECAST_..., or {where}):\n" + "\n".join(lines)) from error
+
+
+def _file() -> dict[str, Any]:
+    import yaml
+
+    path = settings_file()
+    return (yaml.safe_load(path.read_text()) or {}) if path.is_file() else {}

@@ -1,0 +1,37 @@
+"""Tuning: the leaderboard of configurations, scored by rolling-origin cross-validation before the held-out weeks."""
+
+import dagster as dg
+
+from forecast_assets.failures import record_failures
+from forecast_assets.metadata import stored, weekly_asset
+from forecast_assets.outputs import failure_messages, training_files
+from forecast_assets.partitions import week_of
+from forecast_assets.requests import TUNING_VERSION, tuning_request
+from forecast_assets.settings import Settings
+from forecast_assets.tables import TUNING_TRIALS
+from resources.archive import table
+from resources.lake import Lake
+from resources.sagemaker.platform import SageMaker
+
+
+@weekly_asset(
+    deps=["counterfactual"],
+    description="Every configuration tried for every series, with its cross-validated loss, and the one chosen.",
+    group="tuning",
+    kinds={"sagemaker", "parquet"},
+    columns=TUNING_TRIALS,
+    code_version=TUNING_VERSION,
+    pool="sagemaker",
+)
+def tuning_trials(
+    context: dg.AssetExecutionContext, settings: dg.ResourceParam[Settings], lake: Lake, sagemaker: SageMaker
+) -> dg.MaterializeResult[None]:
+    """Run the search as one training job."""
+    week = week_of(context.partition_key)
+    request = tuning_request(settings, lake, sagemaker, week)
+    job = sagemaker.pipes().run(context=context, kind="training", request=request, retries=settings.tuning.retries)
+    files = training_files(lake, sagemaker, job.description)
+    record_failures(lake, week, "tuning_trials", failure_messages(files["failures.json"]))
+    lake.write("tuning_errors", week, table(files["errors.parquet"]))
+    reported = job.materialization()
+    return stored(lake, "tuning_trials", week, table(files["trials.parquet"]), metadata=reported.metadata)

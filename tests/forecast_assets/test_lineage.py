@@ -1,0 +1,346 @@
+"""The lineage on the real figures, run as `forecast refresh` runs it, with a small search."""
+
+import json
+import re
+import shutil
+import urllib.request
+from collections.abc import Iterator
+from datetime import UTC, date, datetime
+from pathlib import Path
+from types import SimpleNamespace
+
+import dagster as dg
+import duckdb
+import numpy as np
+import pandas as pd
+import pytest
+
+from forecast_assets import checks, tables
+from forecast_assets.definitions import build_defs
+from forecast_assets.gate import gated_artifact, verdict_of
+from forecast_assets.reader import load_forecast, load_observations
+from forecast_assets.refresh import Outcome, Platform
+from forecast_assets.serving import model_endpoint, newest_approved
+from forecast_assets.settings import load_settings
+from resources.clock import Clock
+from resources.lake import Lake, MissingTableError
+from resources.sagemaker.registry import ModelRegistry
+
+ROOT = Path(__file__).resolve().parents[2]
+WEEK = date(2023, 11, 10)
+SERIES = ("WGFUPUS2", "WREUPUS2")
+
+
+class World:
+    """A lake, its code location and its Dagster instance."""
+
+    def __init__(self, lake: Path, source: Path, *, series: tuple[str, ...] = SERIES) -> None:
+        settings = load_settings(
+            lake_uri=str(lake), eia_source=str(source), series=list(series), step=24, max_harmonics=2, workers=1
+        )
+        clock = Clock(fixed=datetime(2023, 11, 16, tzinfo=UTC).isoformat())
+        self.platform = Platform(build_defs(settings=settings, resource_overrides={"clock": clock}))
+        self.lake = self.platform.lake
+        self.settings = settings
+
+    def run(self, job: str, week: date | None = WEEK) -> Outcome:
+        with dg.DagsterInstance.ephemeral() as instance:
+            return self.platform.run(job, instance, week=week)
+
+    def materialize(self, *assets: str, week: date = WEEK) -> dg.ExecuteInProcessResult:
+        with dg.DagsterInstance.ephemeral() as instance:
+            job = self.platform.defs.resolve_implicit_global_asset_job_def()
+            return job.execute_in_process(
+                asset_selection=[dg.AssetKey(name) for name in assets],
+                partition_key=week.isoformat(),
+                instance=instance,
+                raise_on_error=False,
+            )
+
+    def registered(self) -> list[date]:
+        client = self.platform.sagemaker.client()
+        return [model.week for model in ModelRegistry(client, group=self.settings.model_group).models()]
+
+    def close(self) -> None:
+        endpoint = model_endpoint(self.settings, self.platform.sagemaker)
+        if endpoint.status() is not None:
+            endpoint.delete()
+
+
+@pytest.fixture(scope="module")
+def refreshed(shared_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(ROOT)
+        world = World(tmp_path_factory.mktemp("lineage") / "lake", shared_data / "weekly")
+        for outcome in (world.run("weekly_refresh"), world.run("deploy", week=None)):
+            assert outcome.succeeded, outcome.reasons
+        yield world
+        world.close()
+
+
+@pytest.fixture
+def copied(refreshed: World, tmp_path: Path, shared_data: Path, monkeypatch: pytest.MonkeyPatch) -> World:
+    """The refreshed lake's tables in a lake of their own, without models, to be tampered with."""
+    monkeypatch.chdir(ROOT)
+    lake = tmp_path / "lake"
+    shutil.copytree(refreshed.lake.root, lake, ignore=shutil.ignore_patterns("_*"))
+    return World(lake, shared_data / "weekly")
+
+
+def fail_the_gate(world: World, *series: str) -> None:
+    scores = world.lake.read("model_scores", WEEK)
+    worse = scores["unique_id"].isin(series) & (scores["role"] == "candidate")
+    world.lake.write("model_scores", WEEK, scores.assign(mae=scores["mae"].where(~worse, 1e6)))
+
+
+# -- what a refresh leaves ------------------------------------------------------------------------------------------
+
+
+def test_the_published_outliers_and_break_are_found(refreshed: World) -> None:
+    flags = refreshed.lake.read("outlier_flags", WEEK)
+    assert flags.loc[flags["unique_id"] == "WGFUPUS2", "outlier"].sum() == 45
+    breaks = refreshed.lake.read("structural_break", WEEK).set_index("unique_id")
+    span = breaks.loc["WGFUPUS2"]
+    assert (span["start"].date(), span["end"].date()) == (date(2020, 3, 13), date(2022, 8, 19))
+
+
+@pytest.mark.parametrize(
+    ("table", "columns"),
+    [
+        ("release", tables.RELEASE),
+        ("observations", tables.OBSERVATIONS),
+        ("outlier_flags", tables.OUTLIER_FLAGS),
+        ("structural_break", tables.STRUCTURAL_BREAK),
+        ("counterfactual", tables.COUNTERFACTUAL),
+        ("tuning_trials", tables.TUNING_TRIALS),
+        ("model_scores", tables.MODEL_SCORES),
+        ("held_out", tables.HELD_OUT),
+        ("residuals", tables.RESIDUALS),
+        ("model_diagnostics", tables.DIAGNOSTICS),
+        ("forecast", tables.forecast_columns((80, 90, 95))),
+    ],
+)
+def test_every_table_has_the_columns_that_are_documented(refreshed: World, table: str, columns: tables.Columns) -> None:
+    found = refreshed.lake.read(table, WEEK)
+    assert not found.empty
+    assert set(columns) <= set(found.columns)
+
+
+def test_forecasts_begin_the_week_after_the_cutoff_for_every_series(refreshed: World) -> None:
+    forecast = load_forecast(WEEK, lake=refreshed.lake)
+    assert set(forecast["unique_id"]) == set(SERIES)
+    for _, rows in forecast.groupby("unique_id"):
+        assert list(rows["ds"]) == list(pd.date_range("2023-11-17", periods=26, freq="W-FRI"))
+        assert (rows["cutoff"] == pd.Timestamp(WEEK)).all()
+    assert set(forecast["source"]) == {"file"}
+
+
+def test_nothing_later_than_the_week_is_seen(refreshed: World) -> None:
+    assert load_observations(WEEK, lake=refreshed.lake)["ds"].max() == pd.Timestamp(WEEK)
+    assert refreshed.lake.read("outlier_flags", WEEK)["ds"].max() == pd.Timestamp("2023-05-12")
+    assert refreshed.lake.read("tuning_errors", WEEK)["ds"].max() <= pd.Timestamp("2023-05-12")
+
+
+def test_sql_reads_the_forecast(refreshed: World) -> None:
+    query = f"select count(*), min(ds) from read_parquet('{refreshed.lake.root}/forecast/week=2023-11-10/data.parquet')"
+    assert duckdb.sql(query).fetchall() == [(52, datetime(2023, 11, 17))]
+
+
+def test_the_endpoint_answers_over_http_what_the_lake_holds(refreshed: World) -> None:
+    url = refreshed.platform.sagemaker.endpoint_url(refreshed.settings.endpoint.name)
+    request = urllib.request.Request(
+        f"{url}/invocations",
+        data=json.dumps({"periods": "26", "conf": "0.9", "series": "WGFUPUS2"}).encode(),
+        headers={"Content-Type": "application/json"},
+    )
+    with urllib.request.urlopen(request, timeout=30) as answer:
+        rows = json.load(answer)
+    forecast = load_forecast(WEEK, lake=refreshed.lake).query("unique_id == 'WGFUPUS2'")
+    assert [row["date"] for row in rows] == list(forecast["ds"].dt.strftime("%Y-%m-%d"))
+    assert [row["predictions"] for row in rows] == list(forecast["mean"])
+    assert [row["upper_pi_0.9"] for row in rows] == list(forecast["hi-90"])
+
+
+def test_a_refreshed_week_is_fresh_until_its_figures_change(refreshed: World, tmp_path: Path) -> None:
+    assert refreshed.platform.newest_week() == WEEK
+    assert refreshed.platform.is_fresh(WEEK)
+    assert refreshed.platform.is_deployed()
+    source = Path(refreshed.settings.eia_source)
+    revised = tmp_path / "revised"
+    shutil.copytree(source, revised)
+    path = revised / "WGFUPUS2.csv"
+    path.write_text(path.read_text().replace("2023-11-10,", "2023-11-10,1", 1).replace("2023-11-10,18", "2023-11-10,8"))
+    path.write_text(
+        path.read_text() if path.read_text() != (source / path.name).read_text() else path.read_text() + "\n"
+    )
+    assert not World(refreshed.lake.root, revised).platform.is_fresh(WEEK)
+
+
+# -- the gate -------------------------------------------------------------------------------------------------------
+
+
+def test_registered_model_alone_asks_for_its_weeks_verdict_and_refuses(copied: World) -> None:
+    fail_the_gate(copied, *SERIES)
+    result = copied.materialize("registered_model")
+    assert not result.success
+    [failure] = result.get_step_failure_events()
+    data = failure.step_failure_data.user_failure_data
+    assert data is not None
+    assert "No series of 2023-11-10 passes the gate" in str(data.description)
+    assert "keeps serving" in str(data.description)
+    assert copied.registered() == []
+
+
+def test_registered_model_of_a_week_without_a_candidate_says_so(copied: World) -> None:
+    result = copied.materialize("registered_model", week=date(2023, 11, 3))
+    [failure] = result.get_step_failure_events()
+    assert "the lake has no model_scores of week 2023-11-03" in str(failure.step_failure_data.error_display_string)
+
+
+def test_a_series_that_fails_the_gate_is_held_back_alone(copied: World) -> None:
+    fail_the_gate(copied, "WREUPUS2")
+    verdict = verdict_of(copied.lake, WEEK, tolerance=1.05)
+    assert (verdict.passing, verdict.held_back) == (["WGFUPUS2"], ["WREUPUS2"])
+    artifact = gated_artifact(copied.lake, verdict)
+    assert artifact["series"]["WREUPUS2"]["model"] == "seasonal_naive", "it has no champion yet"
+    assert artifact["series"]["WGFUPUS2"]["model"] == "harmonic_regression"
+    assert copied.materialize("registered_model", "forecast").success
+    roles = copied.lake.read("forecast", WEEK).groupby("unique_id")["role"].first().to_dict()
+    assert roles == {"WGFUPUS2": "candidate", "WREUPUS2": "stand-in"}
+
+
+def test_a_forecast_alone_asks_for_the_verdict_too(copied: World) -> None:
+    fail_the_gate(copied, *SERIES)
+    copied.lake.path("forecast", WEEK).unlink()
+    assert not copied.materialize("forecast").success
+    assert not copied.lake.has("forecast", WEEK)
+
+
+def test_a_failed_gate_blocks_and_leaves_the_old_model_serving(refreshed: World, tmp_path: Path) -> None:
+    """The next week's release is one that last year's figures forecast perfectly and no harmonic regression does."""
+    serving = newest_approved(refreshed.settings, refreshed.platform.sagemaker)
+    weeks = pd.date_range("1991-02-08", "2023-11-17", freq="W-FRI")
+    pattern = np.random.default_rng(1).uniform(5000, 9000, 52).round()
+    for name, level in (("WGFUPUS2", 1.0), ("WREUPUS2", 0.05)):
+        y = (pattern * level).round()[np.arange(len(weeks)) % 52]
+        pd.DataFrame({"date": weeks, "value": y}).to_csv(tmp_path / f"{name}.csv", index=False)
+    outcome = World(refreshed.lake.root, tmp_path).run("weekly_refresh", date(2023, 11, 17))
+    assert not outcome.succeeded
+    assert any("gate" in reason for reason in outcome.reasons), outcome.reasons
+    [said] = [reason for reason in outcome.reasons if reason.startswith("ERROR gate")]
+    assert "No series of 2023-11-17 passes the gate" in said
+    assert "The model registered before keeps serving" in said
+    assert refreshed.lake.has("model_scores", date(2023, 11, 17)), "the candidate is there to be looked at"
+    assert not refreshed.lake.has("forecast", date(2023, 11, 17))
+    assert newest_approved(refreshed.settings, refreshed.platform.sagemaker) == serving
+    assert refreshed.platform.is_deployed()
+
+
+# -- the checks -----------------------------------------------------------------------------------------------------
+
+
+def check(world: World, name: str, **resources: object) -> dg.AssetCheckResult:
+    """A check's verdict on the lake as it is."""
+    function = getattr(checks, name).op.compute_fn.decorated_fn
+    return function(SimpleNamespace(partition_key=WEEK.isoformat()), **{"lake": world.lake, **resources})
+
+
+def tamper(world: World, table: str, **changes: object) -> None:
+    """Change the last row of a table."""
+    frame = world.lake.read(table, WEEK)
+    for column, value in changes.items():
+        frame.loc[frame.index[-1], column] = value
+    world.lake.write(table, WEEK, frame)
+
+
+@pytest.mark.parametrize(
+    ("name", "table", "changes", "said"),
+    [
+        ("observations_valid", "observations", {"y": -1.0}, "positive"),
+        ("observations_valid", "observations", {"ds": pd.Timestamp("2023-11-17")}, "later than 2023-11-10"),
+        ("only_the_break_changed", "counterfactual", {"counterfactual": 1.0}, "WREUPUS2 2023-11-10"),
+        ("only_the_break_changed", "counterfactual", {"y": 1.0}, "1 weeks are not as they must be"),
+        ("only_the_break_changed", "counterfactual", {"replaced": True}, "Nothing is tuned on them"),
+        ("forecast_complete", "forecast", {"lo-80": 1e6}, "WREUPUS2 has intervals that are not nested"),
+        ("forecast_complete", "forecast", {"ds": pd.Timestamp("2025-01-03")}, "does not have the 26 weeks"),
+    ],
+)
+def test_a_check_sees_what_is_wrong_with_a_table(
+    copied: World, name: str, table: str, changes: dict[str, object], said: str
+) -> None:
+    needed = {} if name == "only_the_break_changed" else {"settings": copied.settings}
+    assert check(copied, name, **needed).passed
+    tamper(copied, table, **changes)
+    result = check(copied, name, **needed)
+    assert not result.passed
+    assert said in str(result.description)
+
+
+def test_residuals_that_are_not_white_are_a_warning(copied: World) -> None:
+    diagnostics = copied.lake.read("model_diagnostics", WEEK)
+    for p_value, passed in ((0.5, True), (0.01, False)):
+        copied.lake.write("model_diagnostics", WEEK, diagnostics.assign(p_value=p_value))
+        for name in ("residuals_independent", "residuals_normal"):
+            result = check(copied, name)
+            assert (result.passed, result.severity) == (passed, dg.AssetCheckSeverity.WARN)
+
+
+# -- bad days -------------------------------------------------------------------------------------------------------
+
+
+def test_a_week_not_released_yet_fails_and_says_when_it_is_due(copied: World) -> None:
+    before = sorted(path for path in copied.lake.root.rglob("*") if path.is_file())
+    outcome = copied.run("weekly_refresh", date(2023, 11, 17))
+    assert not outcome.succeeded
+    assert any("2023-11-17 is due Wed 2023-11-22 10:30" in reason for reason in outcome.reasons), outcome.reasons
+    assert sorted(
+        path for path in copied.lake.root.rglob("*") if path.is_file() and "_sagemaker" not in path.parts
+    ) == (before)
+
+
+def test_a_series_that_is_too_short_fails_by_name_and_alone(
+    tmp_path: Path, shared_data: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(ROOT)
+    source = tmp_path / "eia"
+    source.mkdir()
+    gasoline = (shared_data / "weekly" / "WGFUPUS2.csv").read_text().splitlines()
+    (source / "WGFUPUS2.csv").write_text("\n".join(gasoline) + "\n")
+    (source / "YOUNG1.csv").write_text("\n".join([gasoline[0], *gasoline[-300:]]) + "\n")
+    world = World(tmp_path / "lake", source, series=("WGFUPUS2", "YOUNG1"))
+    outcome = world.run("backfill")
+    assert outcome.succeeded, outcome.reasons
+    assert set(world.lake.read("forecast", WEEK)["unique_id"]) == {"WGFUPUS2"}
+    [reason] = [reason for reason in outcome.reasons if "every_series_has_a_candidate" in reason]
+    assert "YOUNG1: 300 weeks for the training span of 2023-11-10, 567 are needed" in reason
+    assert world.registered() == [], "a backfill registers nothing"
+    assert newest_approved(world.settings, world.platform.sagemaker) is None
+
+
+def test_a_reader_is_told_what_is_missing(tmp_path: Path) -> None:
+    with pytest.raises(MissingTableError, match="no forecast of week 2023-11-10"):
+        load_forecast("2023-11-10", lake=Lake(uri=str(tmp_path)))
+
+
+def test_the_sql_of_the_readme_reads_the_newest_forecast(refreshed: World) -> None:
+    sql = (ROOT / "README.md").read_text().split("```sql\n")[1].split("```")[0]
+    rows = duckdb.sql(sql.replace(".forecast/lake", str(refreshed.lake.root)).rstrip().rstrip(";")).fetchall()
+    forecast = load_forecast(lake=refreshed.lake)
+    assert [(row[0], row[2]) for row in rows] == list(zip(forecast["unique_id"], forecast["mean"], strict=True))
+
+
+def test_a_reverted_release_finds_its_own_counterfactual_again(
+    tmp_path: Path, shared_data: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(ROOT)
+    text = (shared_data / "weekly" / "WGFUPUS2.csv").read_text()
+    revised = re.sub(r"2019-11-08,\d+", "2019-11-08,9999", text)
+    found = []
+    for published in (text, revised, text):
+        (tmp_path / "WGFUPUS2.csv").write_text(published)
+        world = World(tmp_path / "lake", tmp_path, series=("WGFUPUS2",))
+        assets = ("release", "observations", "outlier_flags", "structural_break", "counterfactual")
+        assert world.materialize(*assets).success
+        found.append(world.lake.read("counterfactual", WEEK))
+    pd.testing.assert_frame_equal(found[0], found[2])
+    assert not found[0]["y"].equals(found[1]["y"])
