@@ -1,6 +1,7 @@
 """Refresh and replay: the jobs, run in this process one after the other, and when there is nothing to run."""
 
 import contextlib
+import functools
 import io
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -12,8 +13,8 @@ from dagster_shared.error import SerializableErrorInfo
 from forecast_assets.serving import model_endpoint, newest_approved
 from forecast_assets.settings import Settings
 from resources.clock import Clock
-from resources.eia.published import NotModified
-from resources.eia.release import TABLE, newest_kept
+from resources.eia.client import EiaClient
+from resources.eia.release import TABLE, current_release
 from resources.eia.resource import Eia
 from resources.lake import Lake
 from resources.sagemaker.pipes import FORCE_TAG
@@ -50,10 +51,14 @@ class Platform:
         self.clock: Clock = found["clock"]
         self.sagemaker: SageMaker = found["sagemaker"]
 
+    @functools.cached_property
+    def source(self) -> EiaClient:
+        """The source of this lake's figures, opened once: it remembers what makes its questions cheap."""
+        return self.eia.open(self.settings.series_ids, now=self.clock.now())
+
     def newest_week(self) -> date:
         """The newest week that the source has of every series."""
-        source = self.eia.open(self.settings.series_ids, now=self.clock.now())
-        return source.newest_week(self.settings.series_ids)
+        return self.source.newest_week(self.settings.series_ids)
 
     def is_fresh(self, week: date) -> bool:
         """Whether a week was refreshed to its end, from what the source still publishes."""
@@ -63,15 +68,8 @@ class Platform:
         if not any(model.week == week for model in registry.models()):
             return False  # the week was replayed by a backfill, or its refresh ended half way
         records = self.lake.read(TABLE, week).set_index("unique_id")
-        if set(records.index) != set(self.settings.series_ids):
-            return False
-        source = self.eia.open(self.settings.series_ids, now=self.clock.now())
-        for name in self.settings.series_ids:
-            kept = newest_kept(self.lake, name)
-            answer = source.published(name, validators=kept.validators if kept else None)
-            if not isinstance(answer, NotModified) and answer.sha256 != records.loc[name, "sha256"]:
-                return False
-        return True
+        current = {name: current_release(self.source, self.lake, name).sha256 for name in self.settings.series_ids}
+        return current == records["sha256"].to_dict()
 
     def awaits_approval(self) -> bool:
         """Whether no model has been approved yet, so that nothing can be served."""

@@ -190,8 +190,11 @@ class Lake(dg.ConfigurableResource):  # type: ignore[type-arg]
 
 
 def content_digest(frame: pd.DataFrame) -> str:
-    """SHA-256 of a table's columns, types and values in their order, whatever the bytes of its file."""
-    frame = _canonical(frame)
+    """SHA-256 of a table's columns, types and values in their order, whatever the bytes of its file.
+
+    A column `seconds` does not count: it measures the run that made the table, and differs where nothing else does.
+    """
+    frame = _canonical(frame.drop(columns="seconds", errors="ignore"))
     digest = hashlib.sha256(json.dumps([(str(c), str(t)) for c, t in frame.dtypes.items()]).encode())
     hashes: Any = pd.util.hash_pandas_object(frame, index=False)
     digest.update(hashes.to_numpy().tobytes())

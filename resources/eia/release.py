@@ -40,7 +40,7 @@ def keep_release(source: EiaClient, lake: Lake, *, series: Sequence[str], week: 
     contents: list[bytes] = []
     kinds: set[Kind] = set()
     for unique_id in series:
-        published = _published(source, lake, unique_id)
+        published = current_release(source, lake, unique_id)
         kinds.add("simulated" if published.source == "sample" else "real")
         newest = parse(published)["ds"].max().date()
         if newest < week:
@@ -86,7 +86,7 @@ def records_of(lake: Lake, week: date) -> dict[str, Mapping[str, Any]]:
     return {str(row["unique_id"]): {str(name): value for name, value in row.items()} for row in rows}
 
 
-def _published(source: EiaClient, lake: Lake, unique_id: str) -> Published:
+def current_release(source: EiaClient, lake: Lake, unique_id: str) -> Published:
     """The newest release, taken from the lake where the source says that it has not changed."""
     previous = newest_kept(lake, unique_id)
     if previous is not None and previous.validators != Validators():

@@ -94,10 +94,12 @@ def test_a_second_refresh_does_nothing(refreshed: object, forecast: Forecast) ->
 
 def test_force_recomputes_the_same_numbers(shown: dict[str, object], forecast: Forecast, lake: Path) -> None:
     jobs = sorted(path.name for path in (lake / "jobs").iterdir())
+    before = forecast("endpoint", "status").stdout
     done = forecast("refresh", "--force")
     assert done.returncode == 0, done.stderr
     assert len(list((lake / "jobs").iterdir())) > len(jobs), "jobs ran anew"
     assert json.loads(forecast("show", "--json").stdout) == shown
+    assert forecast("endpoint", "status").stdout == before, "the same artifact is not another version"
 
 
 def test_a_stopped_endpoint_is_brought_back_by_the_next_refresh(refreshed: object, forecast: Forecast) -> None:

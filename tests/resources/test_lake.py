@@ -108,5 +108,6 @@ def test_the_digest_is_of_content_and_order() -> None:
     assert content_digest(frame()) == content_digest(frame())
     assert content_digest(frame()) != content_digest(frame(8801.0))
     assert content_digest(frame()) != content_digest(frame().rename(columns={"y": "z"}))
+    assert content_digest(frame().assign(seconds=1.5)) == content_digest(frame()), "how long it took is not content"
     two = pd.concat([frame(1.0), frame(2.0)])
     assert content_digest(two) != content_digest(two.iloc[::-1])
