@@ -23,7 +23,7 @@ STYLE: Final[dict[str, Any]] = {
     "break": "#fbe9d0",
     "champion": "#009e73",
     "seasonal_naive": "#6b7785",
-    "bands": {95: "#d9eaf5", 90: "#b5d5ea", 80: "#8abddd"},
+    "bands": ("#d9eaf5", "#8abddd"),  # from the widest interval to the narrowest
 }
 """Colours are those of Okabe and Ito, which stay apart for colour-blind readers."""
 

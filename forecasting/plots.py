@@ -19,7 +19,6 @@ ROLES: Final = {
     "champion": ("Champion", STYLE["champion"]),
     "seasonal_naive": ("Seasonal naive", STYLE["seasonal_naive"]),
 }
-LEVELS: Final = (95, 90, 80)
 MAX_TRIALS: Final = 12
 
 
@@ -134,11 +133,11 @@ def leaderboard(trials: pd.DataFrame) -> bytes:
 def fan_chart(
     history: pd.DataFrame, forecast: pd.DataFrame, *, actual: pd.DataFrame | None = None, weeks: int = 104
 ) -> bytes:
-    """Draw a forecast with its 80, 90 and 95 % intervals after the end of the history.
+    """Draw a forecast with its intervals after the end of the history.
 
     Args:
         history: unique_id, ds, y of one series up to the cutoff.
-        forecast: unique_id, ds, cutoff, mean, lo-80, hi-80, lo-90, hi-90, lo-95, hi-95.
+        forecast: unique_id, ds, cutoff, mean, and lo-80, hi-80 and so on for every level there is.
         actual: unique_id, ds, y of weeks that came since, if any.
         weeks: how much of the history to draw.
 
@@ -150,7 +149,7 @@ def fan_chart(
     figure, axes = single(f"{unique_id}: {len(forecast)} weeks forecast after {cutoff:%Y-%m-%d}")
     tail = history.sort_values("ds").tail(weeks)
     axes.plot(tail["ds"], tail["y"], color=STYLE["observed"], linewidth=1.2, label="Observed")
-    _bands(axes, forecast, LEVELS)
+    _bands(axes, forecast, _levels(forecast, "lo-"))
     axes.plot(forecast["ds"], forecast["mean"], color=STYLE["forecast"], linewidth=1.8, label="Forecast")
     if actual is not None:
         axes.plot(actual["ds"], actual["y"], "o", color=STYLE["replaced"], markersize=4, label="Came since")
@@ -165,7 +164,7 @@ def held_out(rows: pd.DataFrame) -> bytes:
 
     Args:
         rows: unique_id, role ("candidate", "champion" or "seasonal_naive"), ds, y, mean and, for the
-            candidate, lo-90 and hi-90.
+            candidate, lo-90 and hi-90; the widest interval stands in where that level is not there.
 
     Raises:
         SeriesError: rows of several series, or none.
@@ -178,7 +177,8 @@ def held_out(rows: pd.DataFrame) -> bytes:
         if of_role.empty:
             continue
         if role == "candidate":
-            _bands(axes, of_role, (90,))
+            levels = _levels(of_role, "lo-")
+            _bands(axes, of_role, ["90"] if "90" in levels else levels[:1])
         error = (of_role["mean"] - of_role["y"]).abs().mean()
         axes.plot(of_role["ds"], of_role["mean"], color=colour, linewidth=1.8, label=f"{label}, MAE {error:,.0f}")
     observed = rows.drop_duplicates("ds").sort_values("ds")
@@ -232,15 +232,14 @@ def coverage_bars(scores: pd.DataFrame) -> bytes:
     """Draw how many held-out weeks fell inside each model's intervals beside what was promised, and their widths.
 
     Args:
-        scores: unique_id, role, coverage-80, coverage-90, coverage-95 (shares), width-80, width-90, width-95
-            (the unit of the series).
+        scores: unique_id, role, and for every level coverage-80 (a share), width-80 (the unit of the series) and so on.
 
     Raises:
         SeriesError: rows of several series, or none.
     """
     unique_id = _one_series(scores)
     figure, axes = single(f"{unique_id}: coverage of the intervals on the held-out weeks")
-    levels = sorted(LEVELS)
+    levels = _levels(scores, "coverage-")[::-1]
     roles = [role for role in ROLES if (scores["role"] == role).any()]
     thickness = 0.8 / len(roles)
     for position, role in enumerate(roles):
@@ -253,7 +252,13 @@ def coverage_bars(scores: pd.DataFrame) -> bytes:
             text = f"{share:.0f} %\nwidth\n{float(row[f'width-{level}']):,.0f}"
             axes.text(x, 3, text, ha="center", va="bottom", color="white", fontsize=STYLE["text_size"])
     nominal = {"color": STYLE["replaced"], "linewidth": 2, "linestyle": "--"}
-    axes.hlines(levels, np.arange(len(levels)) - 0.45, np.arange(len(levels)) + 0.45, label="Promised", **nominal)
+    axes.hlines(
+        [float(level) for level in levels],
+        np.arange(len(levels)) - 0.45,
+        np.arange(len(levels)) + 0.45,
+        label="Promised",
+        **nominal,
+    )
     axes.set_xticks(np.arange(len(levels)), [f"{level} % interval" for level in levels])
     axes.set_ylim(0, 103)
     axes.set_yticks(range(0, 101, 20))
@@ -269,10 +274,19 @@ def _one_series(*frames: pd.DataFrame) -> str:
     return ids[0]
 
 
-def _bands(axes: "Axes", forecast: pd.DataFrame, levels: Sequence[int]) -> None:
-    for level in levels:
+def _levels(frame: pd.DataFrame, prefix: str) -> list[str]:
+    """The levels that a frame has columns of, the widest first."""
+    labels = [str(name).removeprefix(prefix) for name in frame if str(name).startswith(prefix)]
+    return sorted(labels, key=float, reverse=True)
+
+
+def _bands(axes: "Axes", forecast: pd.DataFrame, levels: Sequence[str]) -> None:
+    from matplotlib.colors import LinearSegmentedColormap
+
+    palette = LinearSegmentedColormap.from_list("bands", STYLE["bands"])
+    for position, level in enumerate(levels):
         low, high = forecast[f"lo-{level}"], forecast[f"hi-{level}"]
-        colour = STYLE["bands"][level]
+        colour = palette(position / (len(levels) - 1) if len(levels) > 1 else 0.5)
         axes.fill_between(forecast["ds"], low, high, color=colour, linewidth=0, label=f"{level} % interval")
 
 

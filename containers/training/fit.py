@@ -115,7 +115,7 @@ def fit(paths: Paths, settings: Settings, reporter: Reporter, stop: StopSignal) 
         raise NoModelError(f"no series has a model; {series}: {failure['error']}: {failure['message']}")
     model = artifact.build_artifact(outcome.entries, provenance=settings.provenance)
     _write(paths, outcome, model)
-    _report(reporter, outcome, settings, artifact.digest(model))
+    _report(reporter, outcome, artifact.digest(model))
 
 
 def _tasks(
@@ -210,7 +210,7 @@ def _json(content: object) -> str:
     return json.dumps(content, sort_keys=True, indent=1, allow_nan=False)
 
 
-def _report(reporter: Reporter, outcome: _Outcome, settings: Settings, digest: str) -> None:
+def _report(reporter: Reporter, outcome: _Outcome, digest: str) -> None:
     scores = _scores(outcome)
     mae = scores.pivot_table(index="unique_id", columns="role", values="mae")
     candidates = scores[scores["role"] == "candidate"].set_index("unique_id")
@@ -237,10 +237,16 @@ def _report(reporter: Reporter, outcome: _Outcome, settings: Settings, digest: s
         },
         data_version=digest,
         plots={
-            f"held_out_{series}": partial(
-                plots.held_out, _stacked([fit.held_out for fit in outcome.compared if fit.score["unique_id"] == series])
-            )
-            for series in outcome.series
-            if 90.0 in settings.levels  # the band that the figure shows
+            **{
+                f"held_out_{series}": partial(
+                    plots.held_out,
+                    _stacked([fit.held_out for fit in outcome.compared if fit.score["unique_id"] == series]),
+                )
+                for series in outcome.series
+            },
+            **{
+                f"coverage_{series}": partial(plots.coverage_bars, rows)
+                for series, rows in scores.groupby("unique_id", sort=True)
+            },
         },
     )

@@ -125,3 +125,18 @@ def test_a_long_name_is_split_at_a_comma(name, lines):
     wrapped = plots._wrapped(name)
     assert wrapped.count("\n") + 1 == lines
     assert wrapped.replace("\n", "") == name
+
+
+@pytest.mark.parametrize("level", ["50", "97.5"])
+def test_figures_follow_whatever_levels_there_are(level: str) -> None:
+    """`FORECAST_LEVELS` is the user's to set; a figure that knows three levels only would fail the asset."""
+    ds = pd.date_range("2023-11-17", periods=26, freq="W-FRI")
+    bounds = {f"lo-{level}": 90.0, f"hi-{level}": 110.0}
+    history = pd.DataFrame({"unique_id": "A", "ds": pd.date_range("2022-11-11", periods=53, freq="W-FRI"), "y": 99.0})
+    forecast = pd.DataFrame({"unique_id": "A", "ds": ds, "cutoff": pd.Timestamp("2023-11-10"), "mean": 100.0, **bounds})
+    held_out = forecast.assign(role="candidate", y=101.0)
+    scores = pd.DataFrame(
+        {"unique_id": ["A"], "role": ["candidate"], f"coverage-{level}": [0.5], f"width-{level}": [20.0]}
+    )
+    for figure in (plots.fan_chart(history, forecast), plots.held_out(held_out), plots.coverage_bars(scores)):
+        assert figure.startswith(b"\x89PNG")
