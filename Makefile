@@ -1,6 +1,6 @@
 # One command sets up and runs: `make refresh`, `make test`, `make ui`. A second call sets nothing up again.
 .DEFAULT_GOAL := refresh
-.PHONY: refresh ui test test-full lint format requirements clean
+.PHONY: refresh ui test test-full bench accuracy lint format requirements clean
 
 PYTHON ?= python3
 PIP := .venv/bin/pip --disable-pip-version-check --no-input
@@ -39,6 +39,12 @@ test: lint ## lint and every test that is not slow
 
 test-full: lint ## every test, the slow proofs too
 	.venv/bin/pytest -n 2
+
+bench: $(DEV) ## measured against what one would pick instead; wants an idle machine
+	.venv/bin/python -m benchmarks
+
+accuracy: $(DEV) ## the backtest over seven series, three periods and all rivals
+	.venv/bin/python -m benchmarks.accuracy
 
 format: $(DEV)
 	.venv/bin/ruff check --fix-only .

@@ -132,7 +132,9 @@ class Settings(BaseSettings):
     max_harmonics: int = Field(12, ge=0, le=26, description="Largest K, the number of Fourier pairs, that is tried.")
     outlier_fence: float = Field(3.0, gt=0, description="Outliers lie further out than this many interquartile ranges.")
     breaks: tuple[StructuralBreak, ...] = Field((), description="Structural breaks to look for.")
-    search: Literal["quick"] = Field("quick", description="How hyper-parameters are searched.")
+    search: Literal["exhaustive", "quick"] = Field(
+        "exhaustive", description="Which configurations are tried: all of them, or four that differ in kind."
+    )
     scoring: Literal["fair", "published"] = Field(
         "fair", description="Score observed weeks only (fair), or the counterfactual as the reference did (published)."
     )
@@ -142,7 +144,7 @@ class Settings(BaseSettings):
     gate_tolerance: float = Field(
         1.05, ge=1, description="A candidate may be this many times as bad as the champion over the held-out weeks."
     )
-    workers: int = Field(0, ge=0, description="Processes of a training job; 0 takes every CPU.")
+    workers: int = Field(0, ge=0, description="Threads of the search; 0 takes every CPU.")
     model_group: str = Field(
         "petroleum-demand", pattern=r"^[a-zA-Z0-9](-*[a-zA-Z0-9])*$", max_length=63, description="Model package group."
     )

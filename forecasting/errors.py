@@ -1,5 +1,7 @@
 """What can go wrong in the mathematics, by name. Each message says what was wrong, where, and what to do."""
 
+from typing import ClassVar
+
 
 class ForecastingError(ValueError):
     """Every error of this package; `forecasting.forecaster` has its own, because it stands alone."""
@@ -65,6 +67,50 @@ class FitError(ForecastingError):
 
     def __str__(self) -> str:
         return f"{self.unique_id}: {self.configuration} could not be fitted: {self.reason}"
+
+
+class NotPositiveError(FitError):
+    """A figure has no logarithm."""
+
+
+class ConstantSeriesError(FitError):
+    """Every week is the same."""
+
+
+class NumericalError(FitError):
+    """The numbers allow no fit; each kind has its own `REASON`."""
+
+    REASON: ClassVar[str]
+
+
+class NotFiniteError(NumericalError):
+    """NaN or infinity, in the series or in what was estimated from it."""
+
+    REASON = "the series, its likelihood or its forecast is not finite; the model has no use"
+
+
+class TooFewWeeksError(NumericalError):
+    """Fewer weeks than parameters."""
+
+    REASON = "there are too few weeks for so many regressors; ask for fewer harmonics or hand over a longer history"
+
+
+class SingularRegressorsError(NumericalError):
+    """Regressors explain one another."""
+
+    REASON = "the regressors are collinear; ask for fewer harmonics or a longer window"
+
+
+class PerfectFitError(NumericalError):
+    """The regression leaves no error."""
+
+    REASON = "the regression leaves no error to learn from; a series that repeats itself needs no model"
+
+
+class NoAdmissibleModelError(NumericalError):
+    """All roots are on or inside the unit circle."""
+
+    REASON = "no ARIMA that was tried has a finite likelihood and roots outside the unit circle"
 
 
 class ArtifactError(ForecastingError):

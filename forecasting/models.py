@@ -1,6 +1,5 @@
 """One contract for every model: a series and a configuration in, an artifact entry and residuals out."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,7 +9,13 @@ import pandas as pd
 
 from forecasting import harmonic_regression, seasonal_naive
 from forecasting.configuration import Configuration
-from forecasting.errors import ConfigurationError, FitError, SeriesTooShortError
+from forecasting.errors import (
+    ConfigurationError,
+    ConstantSeriesError,
+    FitError,
+    NotPositiveError,
+    SeriesTooShortError,
+)
 from forecasting.schema import UNIT
 
 Floats = npt.NDArray[np.float64]
@@ -56,17 +61,24 @@ def fit(
         FitError: The history has gaps, or figures without a logarithm, or no model can be estimated from it.
         ConfigurationError: An argument makes no sense.
     """
-    if not season_length > 2 or max_harmonics < 0:
-        raise ConfigurationError(f"season_length {season_length} exceeds 2, max_harmonics {max_harmonics} is 0 or more")
+    check_options(season_length=season_length, max_harmonics=max_harmonics)
     unique_id = str(history.name)
-    log_y = _log(history, unique_id, configuration)
-    fridays = pd.DatetimeIndex(history.index)
-    model = _MODELS[configuration.model]
-    try:
-        members, residuals = model(log_y, fridays, configuration, season_length, max_harmonics)
-    except (ValueError, ArithmeticError, RuntimeError) as error:
-        # What statsforecast, statsmodels and numpy raise for data they cannot use.
-        raise FitError(unique_id, configuration.name, str(error)) from error
+    name = configuration.name
+    fridays = _fridays(history, unique_id, name)
+    y = history.to_numpy(dtype=np.float64)
+    check(y, fridays, unique_id, name)
+    log_y: Floats = np.log(y)
+    if configuration.model == "seasonal_naive":
+        members, residuals = seasonal_naive.fit(log_y, unique_id=unique_id)
+    else:
+        members, residuals = harmonic_regression.fit(
+            log_y,
+            fridays,
+            configuration,
+            unique_id=unique_id,
+            season_length=season_length,
+            max_harmonics=max_harmonics,
+        )
     entry = {
         "unique_id": unique_id,
         "model": configuration.model,
@@ -81,43 +93,45 @@ def fit(
     return Fitted(entry, pd.Series(residuals, index=fridays[-len(residuals) :], name="residual"))
 
 
-def _log(history: pd.Series, unique_id: str, configuration: Configuration) -> Floats:
-    name = configuration.name
-    if len(history) < NEEDED_WEEKS:
-        raise SeriesTooShortError(unique_id, len(history), NEEDED_WEEKS, name)
+def check_options(*, season_length: float, max_harmonics: int) -> None:
+    """Raise a `ConfigurationError` unless the season exceeds two weeks and the harmonics are not negative."""
+    if not season_length > 2 or max_harmonics < 0:
+        raise ConfigurationError(f"season_length {season_length} exceeds 2, max_harmonics {max_harmonics} is 0 or more")
+
+
+def check(y: Floats, fridays: pd.DatetimeIndex, unique_id: str, configuration: str) -> None:
+    """Whether a model can learn from these figures.
+
+    Args:
+        y: Values of consecutive weeks, shape (n,).
+        fridays: Their Fridays.
+        unique_id: The series.
+        configuration: Name of the configuration, for the error.
+
+    Raises:
+        SeriesTooShortError: Fewer than 104 weeks.
+        NotPositiveError: A value has no logarithm.
+        ConstantSeriesError: Every week is the same.
+    """
+    if len(y) < NEEDED_WEEKS:
+        raise SeriesTooShortError(unique_id, len(y), NEEDED_WEEKS, configuration)
+    bad = np.flatnonzero(~(np.isfinite(y) & (y > 0)))
+    if len(bad):
+        week = fridays[bad[0]].date()
+        raise NotPositiveError(
+            unique_id, configuration, f"{len(bad)} weeks are not positive numbers, the first {week}: {y[bad[0]]}"
+        )
+    if np.ptp(y) == 0:
+        raise ConstantSeriesError(unique_id, configuration, f"every week is {y[0]}; a constant series needs no model")
+
+
+def _fridays(history: pd.Series, unique_id: str, configuration: str) -> pd.DatetimeIndex:
     if not isinstance(history.index, pd.DatetimeIndex):
-        raise FitError(unique_id, name, f"the index is {type(history.index).__name__}, not days")
+        raise FitError(unique_id, configuration, f"the index is {type(history.index).__name__}, not days")
+    if history.empty:
+        raise SeriesTooShortError(unique_id, 0, NEEDED_WEEKS, configuration)
     expected = pd.date_range(history.index[0], periods=len(history), freq="7D")
     if history.index[0].weekday() != 4 or not history.index.equals(expected):
         wrong = next((day for day in expected if day not in history.index), history.index[0])
-        raise FitError(unique_id, name, f"weeks must be consecutive Fridays; {wrong.date()} breaks the row")
-    y: Floats = history.to_numpy(dtype=np.float64)
-    bad = np.flatnonzero(~(np.isfinite(y) & (y > 0)))
-    if len(bad):
-        week = history.index[bad[0]].date()
-        raise FitError(unique_id, name, f"{len(bad)} weeks are not positive numbers, the first {week}: {y[bad[0]]}")
-    if np.ptp(y) == 0:
-        raise FitError(unique_id, name, f"every week is {y[0]}; a constant series needs no model")
-    log_y: Floats = np.log(y)
-    return log_y
-
-
-def _harmonic_regression(
-    log_y: Floats, fridays: pd.DatetimeIndex, configuration: Configuration, season_length: float, max_harmonics: int
-) -> tuple[dict[str, Any], Floats]:
-    return harmonic_regression.fit(
-        log_y, fridays, configuration, season_length=season_length, max_harmonics=max_harmonics
-    )
-
-
-def _seasonal_naive(
-    log_y: Floats, fridays: pd.DatetimeIndex, configuration: Configuration, season_length: float, max_harmonics: int
-) -> tuple[dict[str, Any], Floats]:
-    del fridays, configuration, season_length, max_harmonics
-    return seasonal_naive.fit(log_y)
-
-
-_MODELS: dict[str, Callable[[Floats, pd.DatetimeIndex, Configuration, float, int], tuple[dict[str, Any], Floats]]] = {
-    "harmonic_regression": _harmonic_regression,
-    "seasonal_naive": _seasonal_naive,
-}
+        raise FitError(unique_id, configuration, f"weeks must be consecutive Fridays; {wrong.date()} breaks the row")
+    return history.index

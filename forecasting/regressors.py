@@ -1,8 +1,9 @@
 """Regressors known in advance: Fourier pairs of the yearly season, and the weeks of U.S. federal holidays."""
 
-from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import date, timedelta
 from functools import cache
+from typing import Self
 
 import numpy as np
 import numpy.typing as npt
@@ -64,32 +65,44 @@ def holiday_weeks(fridays: pd.DatetimeIndex) -> pd.DataFrame:
     return flags
 
 
-def collinear(columns: Floats, names: Sequence[str]) -> list[str]:
-    """The columns that a constant, a line and the columns before them already explain.
+@dataclass(frozen=True)
+class Basis:
+    """Orthonormal columns that span the regressors chosen so far.
 
-    Dropping them keeps the regression of full rank after one difference and beside a drift. A column that is zero or
-    constant in the sample is one of them.
-
-    Args:
-        columns: Shape (n, m).
-        names: Names of the m columns.
-
-    Returns:
-        Names to drop, in their order.
+    Attributes:
+        columns: Shape (n, r).
     """
-    n = len(columns)
-    basis = np.linalg.qr(np.column_stack([np.ones(n), np.arange(n, dtype=np.float64)]))[0]
-    dropped = []
-    for name, column in zip(names, columns.T, strict=True):
-        length = np.linalg.norm(column)
-        left = column - basis @ (basis.T @ column)
-        left -= basis @ (basis.T @ left)  # once more: one Gram-Schmidt pass loses orthogonality
-        rest = np.linalg.norm(left)
-        if rest <= RANK_TOLERANCE * length or basis.shape[1] >= n:
-            dropped.append(name)
-        else:
-            basis = np.column_stack([basis, left / rest])
-    return dropped
+
+    columns: Floats
+
+    @classmethod
+    def of_line(cls, n: int) -> Self:
+        """The basis of a constant and a line.
+
+        Regressors independent of these keep the regression of full rank after one difference and beside a drift.
+        """
+        return cls(np.linalg.qr(np.column_stack([np.ones(n), np.arange(n, dtype=np.float64)]))[0])
+
+    def extend(self, candidates: Floats) -> tuple[list[int], "Basis"]:
+        """The candidates (n, m) that neither the basis nor the candidates before them explain, and the basis with them.
+
+        A column that is zero or constant in the sample is explained.
+        """
+        n, m = candidates.shape
+        basis = np.empty((n, self.columns.shape[1] + m))
+        rank = self.columns.shape[1]
+        basis[:, :rank] = self.columns
+        kept = []
+        for i, column in enumerate(candidates.T):
+            left = column - basis[:, :rank] @ (basis[:, :rank].T @ column)
+            left -= basis[:, :rank] @ (basis[:, :rank].T @ left)  # one Gram-Schmidt pass alone loses orthogonality
+            rest = np.linalg.norm(left)
+            # A column shorter than one flag is rounding: the last sine of a season of an even number of weeks.
+            if rest > RANK_TOLERANCE * max(1.0, float(np.linalg.norm(column))) and rank < n:
+                basis[:, rank] = left / rest
+                rank += 1
+                kept.append(i)
+        return kept, Basis(basis[:, :rank])
 
 
 @cache

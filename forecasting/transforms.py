@@ -28,10 +28,7 @@ class Transform:
 
     @classmethod
     def fit(cls, log_y: Floats, *, detrend: bool, deseasonalise: bool) -> Self:
-        """The transformation of a training sample, the trend first, the season of what it leaves next.
-
-        The season is classical additive decomposition (Hyndman & Athanasopoulos, Forecasting: principles and practice,
-        3rd ed., section 3.4). Equal to sktime's Detrender and Deseasonalizer.
+        """The transformation of a training sample, see `lines` and `seasons`; the trend first, then the season.
 
         Args:
             log_y: Log of consecutive weeks, shape (n,), n >= 104 when deseasonalising.
@@ -40,15 +37,12 @@ class Transform:
         """
         trend = None
         if detrend:
-            slope, intercept = np.polynomial.polynomial.polyfit(np.arange(len(log_y)), log_y, 1)[::-1]
+            intercept, slope = lines(log_y[None])[0]
             trend = (float(intercept), float(slope))
         season = None
         if deseasonalise:
-            from statsmodels.tsa.seasonal import seasonal_decompose
-
             left = log_y - cls(trend).level(np.arange(len(log_y)))
-            seasonal = seasonal_decompose(left, model="additive", period=SEASON, two_sided=True).seasonal
-            season = tuple(float(value) for value in seasonal[:SEASON])
+            season = tuple(float(value) for value in seasons(left[None])[0])
         return cls(trend, season)
 
     def level(self, t: npt.NDArray[np.int64]) -> Floats:
@@ -62,8 +56,8 @@ class Transform:
 
     @property
     def n_parameters(self) -> int:
-        """How many numbers were estimated: 2 for a trend, 52 for a season."""
-        return (2 if self.trend else 0) + (SEASON if self.season else 0)
+        """How many numbers were estimated."""
+        return n_parameters(detrend=self.trend is not None, deseasonalise=self.season is not None)
 
     def to_dict(self) -> dict[str, Any]:
         """The artifact's member `transform`."""
@@ -71,3 +65,61 @@ class Transform:
             "trend": list(self.trend) if self.trend else None,
             "season": list(self.season) if self.season else None,
         }
+
+
+def n_parameters(*, detrend: bool, deseasonalise: bool) -> int:
+    """How many numbers a transformation estimates: 2 for a trend, 52 for a season."""
+    return (2 if detrend else 0) + (SEASON if deseasonalise else 0)
+
+
+def levels(log_y: Floats, *, weeks: int, detrend: bool, deseasonalise: bool) -> Floats:
+    """What the transformations of many samples take off their weeks 0, 1, ..., `weeks` - 1, all at once.
+
+    Args:
+        log_y: One sample a row, shape (rows, n).
+        weeks: How many weeks; those from n on are to be forecast.
+        detrend: Whether to take off a line.
+        deseasonalise: Whether to take off a season.
+
+    Returns:
+        Shape (rows, weeks), log scale: for every row what `Transform.fit(...).level` gives.
+    """
+    t = np.arange(weeks)
+    n = log_y.shape[1]
+    total = np.zeros((len(log_y), weeks))
+    if detrend:
+        fitted = lines(log_y)
+        total += fitted[:, :1] + fitted[:, 1:] * t
+    if deseasonalise:
+        total += seasons(log_y - total[:, :n])[:, t % SEASON]
+    return total
+
+
+def lines(log_y: Floats) -> Floats:
+    """Intercept and slope per week of the least-squares line of every row, (rows, 2), as sktime's Detrender has it."""
+    n = log_y.shape[1]
+    t = np.arange(n) - (n - 1) / 2
+    slope = log_y @ t / (t @ t)
+    intercept = log_y.mean(axis=1) - slope * (n - 1) / 2
+    return np.column_stack([intercept, slope])
+
+
+def seasons(log_y: Floats) -> Floats:
+    """The season of every row by classical additive decomposition, shape (rows, 52), each of mean zero.
+
+    Hyndman & Athanasopoulos, Forecasting: principles and practice, 3rd ed., section 3.4; as sktime's Deseasonalizer has
+    it.
+
+    Args:
+        log_y: One sample a row, shape (rows, n), n >= 104.
+    """
+    rows, n = log_y.shape
+    half = SEASON // 2
+    sums = np.cumsum(np.hstack([np.zeros((rows, 1)), log_y]), axis=1)
+    moving = (sums[:, SEASON:] - sums[:, :-SEASON]) / SEASON
+    trend = (moving[:, 1:] + moving[:, :-1]) / 2  # 2 x 52, centred on weeks half .. n - half - 1
+    left = log_y[:, half : n - half] - trend
+    phase = np.arange(half, n - half) % SEASON
+    means = np.stack([left[:, phase == week].mean(axis=1) for week in range(SEASON)], axis=1)
+    centred: Floats = means - means.mean(axis=1, keepdims=True)
+    return centred

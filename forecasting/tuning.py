@@ -2,13 +2,19 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import product
 from math import nan
+from typing import Final, Literal, TypedDict, Unpack
 
 import pandas as pd
 
 from forecasting.configuration import DEFAULT, PUBLISHED, Configuration
-from forecasting.cross_validation import SPLITS, NothingObservedError, Progress, Scoring, Splits, rolling_origin
+from forecasting.cross_validation import SPLITS, Backtest, NothingObservedError, Progress, Scoring, Splits
 from forecasting.scoring import hac_standard_error, origin_losses, overlap_lags, paired_difference
+
+LEAD: Final = 3.0
+"""Standard errors by which a configuration must lead to displace the default: two hundred try, and at one or two
+errors the luckiest displaces it and forecasts worse (`benchmarks/accuracy`)."""
 
 
 @dataclass(frozen=True)
@@ -31,18 +37,25 @@ class SearchResult:
     chosen: dict[str, Configuration]
 
 
+class SearchOptions(TypedDict, total=False):
+    """What to search, see `Search`."""
+
+    configurations: Sequence[Configuration] | None
+    scoring: Scoring
+    window: int | None
+    horizon: int | None
+    step: int | None
+    max_origins: int | None
+    season_length: float
+    max_harmonics: int
+
+
 def quick_configurations() -> list[Configuration]:
     """Give the candidates of the quick search: four that differ in kind, the default first.
 
     Each answers one question about the default, K by AICc with holiday weeks: whether the holidays pay for their
     columns (K by AICc alone), whether choosing K does (K = 6, the choice of Forecasting: Principles and Practice,
     3rd ed., section 13.1, for this very series), and whether the published model was right after all.
-
-    A window of 417 weeks takes about 3, 2.4, 0.4 and 0.6 s of one core, so 25 origins take about a minute on two
-    cores, and less where replaced weeks leave some unscored. The default trained on the observed series is left
-    out for its cost, a quarter more, and because the comparison would mislead: an origin inside a break starts the
-    other candidates from an invented level, which flatters whatever saw the real one, while the model is used
-    from weeks after the break.
     """
     return [
         DEFAULT,
@@ -52,35 +65,30 @@ def quick_configurations() -> list[Configuration]:
     ]
 
 
-def search(  # noqa: PLR0913  # the door to every search engine: each argument is a setting of the platform
-    data: pd.DataFrame,
-    *,
-    configurations: Sequence[Configuration] | None = None,
-    scoring: Scoring = "fair",
-    window: int | None = None,
-    horizon: int | None = None,
-    step: int | None = None,
-    max_origins: int | None = None,
-    season_length: float = 365.25 / 7,
-    max_harmonics: int = 12,
-    workers: int = 1,
-    progress: Progress | None = None,
-) -> SearchResult:
-    """Score configurations by rolling-origin evaluation and choose one for every series.
-
-    Under `fair` scoring the default stays unless another's loss, paired by origin and horizon, is lower by
-    more than one standard error. Of those that are, the one of lowest loss leads, and the one of fewest
-    estimated parameters within one paired standard error of it is chosen (the one-standard-error rule of
-    Breiman et al., 1984, on paired differences). With one scored origin there is no standard error and the
-    default stays. Where nothing observed can be scored, there is no evidence either: the default stays, and
-    its trial says so. Where only the default failed, the others compete without it.
-
-    Under `published` scoring the lowest loss is chosen, as the published study did.
+def exhaustive_configurations(*, max_harmonics: int = 12) -> list[Configuration]:
+    """Give every candidate: detrend x deseasonalise x K x counterfactual or observed x holidays, the default first.
 
     Args:
-        data: the weeks to tune on: unique_id, ds, y, counterfactual, replaced; see
-            `cross_validation.rolling_origin`.
-        configurations: what to try; None takes `quick_configurations()`.
+        max_harmonics: K is 0 to this many, and chosen by AICc among them.
+    """
+    harmonics: list[int | Literal["aicc"]] = ["aicc", *range(max_harmonics + 1)]
+    everything = [
+        Configuration(
+            harmonics=K, holidays=holidays, detrend=detrend, deseasonalise=deseasonalise, counterfactual=counterfactual
+        )
+        for counterfactual, holidays, detrend, deseasonalise, K in product(
+            (True, False), (True, False), (False, True), (False, True), harmonics
+        )
+    ]
+    return [DEFAULT, *(each for each in everything if each != DEFAULT)]
+
+
+class Search:
+    """A search that can be stopped: the result covers the origins finished until then, the same for every candidate.
+
+    Args:
+        data: the weeks to tune on: unique_id, ds, y, counterfactual, replaced; see `cross_validation.Backtest`.
+        configurations: what to try; None takes `exhaustive_configurations`.
         scoring: "fair" or "published", see `cross_validation`.
         window: weeks of every training window; None, here and below, takes the protocol's: 417.
         horizon: weeks forecast: 26, published 25.
@@ -88,47 +96,112 @@ def search(  # noqa: PLR0913  # the door to every search engine: each argument i
         max_origins: keep only the newest origins; None keeps all.
         season_length: weeks in a year.
         max_harmonics: largest number of Fourier pairs tried where a configuration leaves it open.
-        workers: processes; the result does not depend on it, `seconds` apart.
-        progress: called with origins done, origins in all, and what was done.
 
     Raises:
         ConfigurationError: configurations share a name, or a number of weeks is below 1.
     """
-    candidates = quick_configurations() if configurations is None else list(configurations)
-    protocol = SPLITS[scoring]
-    splits = Splits(
-        window=protocol.window if window is None else window,
-        horizon=protocol.horizon if horizon is None else horizon,
-        step=protocol.step if step is None else step,
-        latest=max_origins,
-    )
-    evaluation = rolling_origin(
-        data,
-        candidates,
-        scoring=scoring,
-        splits=splits,
-        season_length=season_length,
-        max_harmonics=max_harmonics,
-        workers=workers,
-        progress=progress,
-    )
-    lags = overlap_lags(horizon=splits.horizon, step=splits.step)
-    boards = []
-    for unique_id, trials in evaluation.trials.groupby("unique_id", sort=True):
-        errors = evaluation.errors[evaluation.errors["unique_id"] == unique_id]
-        boards.append(_leaderboard(trials, errors, candidates, fair=scoring == "fair", lags=lags))
-    board = pd.concat(boards, ignore_index=True)
-    by_name = {configuration.name: configuration for configuration in candidates}
-    picked = board[board["chosen"]]
-    names = zip(picked["unique_id"], picked["configuration"], strict=True)
-    chosen = {str(unique_id): by_name[str(name)] for unique_id, name in names}
-    return SearchResult(trials=board, errors=evaluation.errors, chosen=chosen)
+
+    def __init__(  # noqa: PLR0913 - the door to the engine: each argument is a setting of the platform
+        self,
+        data: pd.DataFrame,
+        *,
+        configurations: Sequence[Configuration] | None = None,
+        scoring: Scoring = "fair",
+        window: int | None = None,
+        horizon: int | None = None,
+        step: int | None = None,
+        max_origins: int | None = None,
+        season_length: float = 365.25 / 7,
+        max_harmonics: int = 12,
+    ) -> None:
+        protocol = SPLITS[scoring]
+        self._splits = Splits(
+            window=protocol.window if window is None else window,
+            horizon=protocol.horizon if horizon is None else horizon,
+            step=protocol.step if step is None else step,
+            latest=max_origins,
+        )
+        self._candidates = (
+            exhaustive_configurations(max_harmonics=max_harmonics) if configurations is None else list(configurations)
+        )
+        self._scoring: Scoring = scoring
+        self._backtest = Backtest(
+            data,
+            self._candidates,
+            scoring=scoring,
+            splits=self._splits,
+            season_length=season_length,
+            max_harmonics=max_harmonics,
+        )
+
+    @property
+    def origins(self) -> tuple[int, int]:
+        """Origins finished, and origins in all."""
+        return self._backtest.origins
+
+    def run(self, *, workers: int = 1, progress: Progress | None = None) -> None:
+        """Score every candidate; as `Backtest.run`."""
+        self._backtest.run(workers=workers, progress=progress)
+
+    def result(self) -> SearchResult:
+        """Rank what is finished and choose, by the rule that `search` states."""
+        evaluation = self._backtest.evaluation()
+        lags = overlap_lags(horizon=self._splits.horizon, step=self._splits.step)
+        boards = []
+        for unique_id, trials in evaluation.trials.groupby("unique_id", sort=True):
+            errors = evaluation.errors[evaluation.errors["unique_id"] == unique_id]
+            boards.append(leaderboard(trials, errors, self._candidates, fair=self._scoring == "fair", lags=lags))
+        board = pd.concat(boards, ignore_index=True)
+        by_name = {configuration.name: configuration for configuration in self._candidates}
+        picked = board[board["chosen"]]
+        names = zip(picked["unique_id"], picked["configuration"], strict=True)
+        chosen = {str(unique_id): by_name[str(name)] for unique_id, name in names}
+        return SearchResult(trials=board, errors=evaluation.errors, chosen=chosen)
 
 
-def _leaderboard(
+def search(
+    data: pd.DataFrame, *, workers: int = 1, progress: Progress | None = None, **options: Unpack[SearchOptions]
+) -> SearchResult:
+    """Score configurations by rolling-origin evaluation and choose one for every series.
+
+    Under `fair` scoring the default stays unless another's loss, paired by origin and horizon, is lower by
+    more than three standard errors. Of those that are, the one of lowest loss leads, and the one of fewest
+    estimated parameters within one paired standard error of it is chosen (the one-standard-error rule of
+    Breiman et al., 1984, on paired differences). Where every scored origin overlaps every other, there is no
+    standard error to speak of and the default stays. Where nothing observed can be scored, there is no evidence
+    either: the default stays, and its trial says so. Where only the default failed, the others compete without it.
+
+    Under `published` scoring the lowest loss is chosen, as the published study did.
+
+    Args:
+        data: as `Search`.
+        workers: threads; the result does not depend on it, `seconds` apart.
+        progress: as `Backtest.run`.
+        options: the other arguments of `Search`.
+
+    Raises:
+        ConfigurationError: as `Search`.
+    """
+    running = Search(data, **options)
+    running.run(workers=workers, progress=progress)
+    return running.result()
+
+
+def leaderboard(
     trials: pd.DataFrame, errors: pd.DataFrame, candidates: Sequence[Configuration], *, fair: bool, lags: int
 ) -> pd.DataFrame:
-    """The trials of one series with their losses, ranks and the choice, best first."""
+    """Rank the trials of one series and choose, by the rule that `search` states.
+
+    Args:
+        trials: one row per candidate, in their order, see `cross_validation.Evaluation`.
+        errors: their errors.
+        candidates: the configurations.
+        fair: whether only observed weeks count.
+        lags: how many later origins overlap one, see `scoring.overlap_lags`.
+
+    Returns:
+        The trials as `SearchResult` has them, best first.
+    """
     scored = errors[errors["observed"]] if fair else errors
     losses = {str(name): origin_losses(rows, observed_only=fair) for name, rows in scored.groupby("configuration")}
     points = scored.groupby("configuration").size()
@@ -173,7 +246,9 @@ def _choice(board: pd.DataFrame, losses: dict[str, pd.Series], *, fair: bool, la
         return str(by_loss["configuration"].iloc[0])
     contenders = by_loss
     if DEFAULT.name in losses:
-        contenders = by_loss[by_loss["delta"] < -by_loss["delta_se"]]
+        if len(losses[DEFAULT.name]) <= lags + 1:
+            return DEFAULT.name
+        contenders = by_loss[by_loss["delta"] < -LEAD * by_loss["delta_se"]]
         if contenders.empty:
             return DEFAULT.name
     leader = str(contenders["configuration"].iloc[0])

@@ -20,9 +20,10 @@ from containers.training.inputs import read_champions, read_chosen, read_errors
 from containers.training.series import Role, RoleFailure, RoleFit, RoleTask, fit_role
 from containers.training.settings import Settings
 from containers.training.span import read_span
-from forecasting import artifact, parallel, plots
+from forecasting import artifact, plots
 from forecasting.configuration import SEASONAL_NAIVE, Configuration
 from forecasting.diagnostics import diagnose
+from forecasting.engine.arima import prepare
 from forecasting.errors import ForecastingError
 
 _RoleFits = dict[tuple[str, Role], RoleFit]
@@ -107,7 +108,7 @@ def fit(paths: Paths, settings: Settings, reporter: Reporter, stop: StopSignal) 
         for series in names
         if series not in chosen
     }
-    outcome = _collect(tasks, _run(tasks, settings, reporter, stop), failures, champions)
+    outcome = _collect(tasks, _run(tasks, reporter, stop), failures, champions)
     stop.check()
     write_text(paths.output_data / "failures.json", _json(outcome.failures))
     if not outcome.series:
@@ -147,21 +148,19 @@ def _tasks(
     ]
 
 
-def _run(
-    tasks: list[RoleTask], settings: Settings, reporter: Reporter, stop: StopSignal
-) -> list[RoleFit | RoleFailure]:
+def _run(tasks: list[RoleTask], reporter: Reporter, stop: StopSignal) -> list[RoleFit | RoleFailure]:
+    reporter.log("preparing the engine; the first time on a machine it is compiled, which takes a minute")
+    prepare()
     progress = Throttle(reporter, time.monotonic)
-
-    def finished(done: int, task: RoleTask) -> None:
+    results = []
+    for done, task in enumerate(tasks, start=1):
+        results.append(fit_role(task))
         stop.check()
         progress.say(
             f"{done} of {len(tasks)} fits: {task.unique_id} {task.role} {task.configuration.name}",
             last=done == len(tasks),
         )
-
-    # The seasonal naive costs nothing: a process for it would take longer to start.
-    regressions = sum(task.role != "seasonal_naive" for task in tasks)
-    return parallel.run(fit_role, tasks, workers=max(1, min(settings.workers, regressions)), finished=finished)
+    return results
 
 
 def _collect(

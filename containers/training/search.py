@@ -6,12 +6,14 @@ from functools import partial
 
 import pandas as pd
 
-from containers.contract import Paths, StopSignal, write_text
+from containers.contract import Paths, StopRequested, StopSignal, write_text
 from containers.reporting import Reporter, Throttle, markdown_table, say
 from containers.tables import content_digest, write_table
 from containers.training.settings import Settings
 from containers.training.span import before_held_out, read_span
 from forecasting import plots, tuning
+from forecasting.configuration import Configuration
+from forecasting.engine.arima import prepare
 from forecasting.errors import ForecastingError
 
 METRIC = "Mean MSE across all splits"
@@ -25,8 +27,9 @@ class NoTrialError(ForecastingError):
 def search(paths: Paths, settings: Settings, reporter: Reporter, stop: StopSignal) -> None:
     """Runs the task and writes `trials.parquet` and `errors.parquet` to the model folder.
 
-    A series whose trials all failed is recorded in `failures.json` of the output data; a stop leaves nothing
-    behind, since an unfinished leaderboard would read like a finished one.
+    A series whose trials all failed is recorded in `failures.json` of the output data. A stop keeps what is finished:
+    the tables of the origins that every configuration has been scored at, and `unfinished.json` beside them, which says
+    how many they are, so that no one takes them for the whole.
 
     Raises:
         NoTrialError: No series has a configuration to use.
@@ -36,11 +39,13 @@ def search(paths: Paths, settings: Settings, reporter: Reporter, stop: StopSigna
 
     def finished(done: int, total: int, what: str) -> None:
         stop.check()
-        progress.say(f"{done} of {total} forecasts: {what}", last=done == total)
+        progress.say(f"{done} of {total} groups of windows: {what}", last=done == total)
 
-    result = tuning.search(
+    reporter.log("preparing the search engine; the first time on a machine it is compiled, which takes a minute")
+    prepare()
+    running = tuning.Search(
         data,
-        configurations=None if settings.configuration is None else [settings.configuration],
+        configurations=_candidates(settings),
         scoring=settings.scoring,
         window=settings.window,
         horizon=settings.scored_horizon,
@@ -48,12 +53,28 @@ def search(paths: Paths, settings: Settings, reporter: Reporter, stop: StopSigna
         max_origins=settings.max_origins,
         season_length=settings.season_length,
         max_harmonics=settings.max_harmonics,
-        workers=settings.workers,
-        progress=finished,
     )
-    stop.check()
+    try:
+        running.run(workers=settings.workers, progress=finished)
+        stop.check()
+    except StopRequested:
+        done, total = running.origins
+        reporter.log(f"stopped after {done} of {total} origins")
+        if done:
+            _write(paths, running.result())
+            write_text(paths.model / "unfinished.json", json.dumps({"finished_origins": done, "origins": total}))
+        raise
+    result = running.result()
     _write(paths, result)
     _report(reporter, result)
+
+
+def _candidates(settings: Settings) -> list[Configuration]:
+    if settings.configuration is not None:
+        return [settings.configuration]
+    if settings.search == "quick":
+        return tuning.quick_configurations()
+    return tuning.exhaustive_configurations(max_harmonics=settings.max_harmonics)
 
 
 def _write(paths: Paths, result: tuning.SearchResult) -> None:

@@ -11,6 +11,7 @@ from forecasting.errors import ConfigurationError
 
 Task = Literal["tune", "evaluate", "fit"]
 Scoring = Literal["fair", "published"]
+Search = Literal["exhaustive", "quick"]
 _SHARED = (
     "task",
     "week",
@@ -42,10 +43,11 @@ class Settings:
         horizon: Weeks that are held out and forecast.
         window: Weeks of a training window; None takes the scoring's own.
         step: Weeks between origins; None takes the scoring's own.
+        search: "exhaustive" tries every configuration, "quick" four.
         scoring: What forecasts are compared with.
         max_harmonics: Largest number of Fourier pairs tried.
         levels: Coverage of the intervals that are scored, in percent.
-        workers: Processes.
+        workers: Threads of the search.
         max_origins: Only the newest origins, in test mode; None takes all.
         code_version: Of the code, for the artifact.
         data_checksum: Of the input, for the artifact.
@@ -58,6 +60,7 @@ class Settings:
     horizon: int
     window: int | None
     step: int | None
+    search: Search
     scoring: Scoring
     max_harmonics: int
     levels: tuple[float, ...]
@@ -73,7 +76,6 @@ class Settings:
         task: Task = parameters.choice("task", ("tune", "evaluate", "fit"))  # type: ignore[assignment]
         evaluated = ("harmonics", *_SWITCHES) if task == "evaluate" else ()
         parameters.refuse_unknown((*_SHARED, *evaluated))
-        parameters.choice("search", ("quick",), "quick")
         return cls(
             task=task,
             week=parameters.date("week"),
@@ -81,6 +83,7 @@ class Settings:
             horizon=parameters.integer("horizon", "26", least=1),
             window=parameters.integer("window", least=1) if "window" in parameters.values else None,
             step=parameters.integer("step", least=1) if "step" in parameters.values else None,
+            search=parameters.choice("search", ("exhaustive", "quick"), "exhaustive"),  # type: ignore[arg-type]
             scoring=parameters.choice("scoring", ("fair", "published"), "fair"),  # type: ignore[arg-type]
             max_harmonics=parameters.integer("max_harmonics", "12"),
             levels=_levels(parameters),

@@ -1,6 +1,7 @@
 """The images hold what their entry points need, and nothing that names a site."""
 
 import json
+import os
 import re
 import shutil
 import subprocess
@@ -54,6 +55,46 @@ def test_copied_files_are_enough_to_import_the_entry_point(image: str, tmp_path:
     ended = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=False)
     assert ended.returncode == 0, ended.stderr
     assert Path(ended.stdout.strip()).is_relative_to(tmp_path)
+
+
+def numba_environment() -> dict[str, str]:
+    """What the training image tells the compiler: code for the processor that builds it would not run elsewhere."""
+    return dict(re.findall(r"(NUMBA_\w+)=(\S*)", dockerfile("training")))
+
+
+def test_training_image_compiles_the_engine_for_a_processor_that_is_named() -> None:
+    lines = dockerfile("training").splitlines()
+    assert lines.index("RUN python -m forecasting.engine") > max(i for i, line in enumerate(lines) if "NUMBA_" in line)
+    assert numba_environment()["NUMBA_CPU_NAME"]
+
+
+@pytest.mark.slow
+def test_what_the_image_compiles_is_found_by_the_job(tmp_path: Path) -> None:
+    environment = {**os.environ, **numba_environment(), "NUMBA_CACHE_DIR": str(tmp_path)}
+    code = (
+        "from forecasting.engine import __main__, kernels; __main__.main();"
+        "stats = kernels.fit_rows.stats; print(len(stats.cache_hits), len(stats.cache_misses))"
+    )
+    for expected in (["0", "1"], ["1", "0"]):
+        ended = subprocess.run(
+            [sys.executable, "-c", code], cwd=ROOT, env=environment, capture_output=True, text=True, check=False
+        )
+        assert ended.returncode == 0, ended.stderr
+        assert ended.stdout.split()[-2:] == expected
+
+
+@pytest.mark.parametrize(
+    ("image", "held", "not_held"),
+    [
+        ("processing", {"numpy", "statsmodels"}, {"numba", "statsforecast", "sktime"}),
+        ("training", {"numba", "holidays", "threadpoolctl"}, {"statsforecast", "sktime"}),
+        ("serving", {"starlette"}, {"numpy", "pandas", "numba", "scipy"}),
+    ],
+)
+def test_image_holds_what_it_computes_with_and_no_oracle(image: str, held: set[str], not_held: set[str]) -> None:
+    pinned = set(re.findall(r"^([a-z0-9-]+)==", (ROOT / "requirements" / f"{image}.txt").read_text(), re.MULTILINE))
+    assert held <= pinned
+    assert not pinned & not_held
 
 
 @images

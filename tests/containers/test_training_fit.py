@@ -178,7 +178,7 @@ def test_series_that_fails_is_recorded_and_the_others_have_a_model(container) ->
     found = outputs(container)
     assert list(json.loads((container.root / "model" / "forecaster.json").read_text())["series"]) == ["A"]
     assert set(found["scores"]["unique_id"]) == {"A"}
-    assert found["failures"]["B"]["error"] == "FitError"
+    assert found["failures"]["B"]["error"] == "NotPositiveError"
     assert found["failures"]["B"]["message"].startswith("candidate: B: ")
     assert found["failures"]["C"]["message"] == "the search chose no configuration"
 
@@ -188,7 +188,7 @@ def test_job_fails_where_no_series_is_left(container) -> None:
     write_inputs(container, span, errors_of("A"), chosen={"A": CHOSEN})
     assert container.run("training").code == 1
     failure = (container.root / "output" / "failure").read_text()
-    assert failure.startswith("NoModelError: no series has a model; A: FitError: candidate: A: ")
+    assert failure.startswith("NoModelError: no series has a model; A: NotPositiveError: candidate: A: ")
     assert not (container.root / "model" / "forecaster.json").exists()
 
 
@@ -244,9 +244,9 @@ def test_observed_weeks_are_learnt_from_where_the_configuration_says_so() -> Non
     assert made.entry["seasonal_naive"]["values"][-1] == pytest.approx(math.log(span["y"].iloc[-1]))
 
 
-def test_too_few_errors_give_normal_intervals_and_say_so() -> None:
-    few = errors_of("A", configuration=SEASONAL_NAIVE, origins=2)
-    made = fit_role(role_task(errors=few))
+def test_no_observed_error_gives_normal_intervals_and_says_so() -> None:
+    replaced = errors_of("A", configuration=SEASONAL_NAIVE).assign(observed=False)
+    made = fit_role(role_task(errors=replaced))
     assert isinstance(made, RoleFit)
     assert made.entry["conformal"] is None
     assert made.score["interval"] == made.entry["scores"]["held_out"]["interval"] == "normal"

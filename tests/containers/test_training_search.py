@@ -4,6 +4,7 @@ import json
 import os
 import re
 import signal
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -12,6 +13,7 @@ import pandas as pd
 import pytest
 
 from forecasting.configuration import Configuration
+from forecasting.tuning import quick_configurations
 
 WEEK = "2023-11-10"
 METRIC = re.compile(r"Mean MSE across all splits: ([0-9.eE+-]+)")  # as the requests define it
@@ -43,7 +45,7 @@ def test_tune_writes_the_leaderboard_and_tells_dagster(
     container, pipes_environment: tuple[dict[str, str], Callable[[], list[dict[str, object]]]]
 ) -> None:
     container.write_channel("counterfactual", span_of("A"))
-    container.write_hyperparameters({"task": "tune", **SMALL, "_tuning_objective_metric": "mse"})
+    container.write_hyperparameters({"task": "tune", **SMALL, "workers": "2", "_tuning_objective_metric": "mse"})
     environment, messages = pipes_environment
     ended = container.run("training", environment=environment)
     assert ended.code == 0, ended.err
@@ -51,11 +53,13 @@ def test_tune_writes_the_leaderboard_and_tells_dagster(
     trials = pd.read_parquet(container.root / "model" / "trials.parquet")
     errors = pd.read_parquet(container.root / "model" / "errors.parquet")
     assert set(trials["unique_id"]) == {"A"}
+    assert len(trials) == 16 * 3  # every combination, K = 0, 1 and by AICc
     assert trials["chosen"].sum() == 1
     # The last four weeks are held out: nothing the search saw or forecast lies in them.
     assert errors["ds"].max() == pd.Timestamp(WEEK) - pd.Timedelta(weeks=4)
     assert float(METRIC.findall(ended.out)[-1]) == trials.loc[trials["chosen"], "loss"].item()
     assert json.loads((container.root / "output" / "data" / "failures.json").read_text()) == {}
+    assert not (container.root / "model" / "unfinished.json").exists()
     assert not (container.root / "output" / "failure").exists()
 
     sent = messages()
@@ -84,6 +88,14 @@ def test_evaluate_scores_the_one_configuration_of_its_hyperparameters(container)
     assert trials["chosen"].all()
 
 
+def test_quick_search_tries_four(container) -> None:
+    container.write_channel("counterfactual", span_of("A"))
+    container.write_hyperparameters({"task": "tune", **SMALL, "search": "quick"})
+    assert container.run("training").code == 0
+    trials = pd.read_parquet(container.root / "model" / "trials.parquet")
+    assert set(trials["configuration"]) == {configuration.name for configuration in quick_configurations()}
+
+
 def test_published_scoring_leaves_out_the_last_horizon(container) -> None:
     container.write_channel("counterfactual", span_of("A"))
     switches = dict.fromkeys(("holidays", "detrend", "deseasonalise", "counterfactual"), "false")
@@ -103,7 +115,7 @@ def test_series_that_fails_does_not_stop_the_others(container) -> None:
     trials = pd.read_parquet(container.root / "model" / "trials.parquet")
     assert list(trials.loc[trials["chosen"], "unique_id"]) == ["A"]
     failures = json.loads((container.root / "output" / "data" / "failures.json").read_text())
-    assert failures["B"]["error"] == "FitError"
+    assert failures["B"]["error"] == "NotPositiveError"
     assert "not positive" in failures["B"]["message"]
     assert METRIC.search(ended.out)
 
@@ -129,7 +141,7 @@ def test_job_fails_where_no_series_can_be_scored(container) -> None:
         pytest.param({"task": "fit"}, "MissingChannelError: input 'tuning_trials' is missing", id="channel"),
         pytest.param({"levels": "[80, 80]"}, "'levels' is '[80, 80]', expected a JSON list", id="levels"),
         pytest.param({"task": "evaluate"}, "hyper-parameter 'harmonics' is missing", id="no configuration"),
-        pytest.param({"search": "endless"}, "'search' is 'endless', expected one of quick", id="search"),
+        pytest.param({"search": "endless"}, "'search' is 'endless', expected one of exhaustive, quick", id="search"),
     ],
 )
 def test_wrong_input_fails_by_name(container, change: dict[str, str], failure: str) -> None:
@@ -154,22 +166,44 @@ def test_other_command_lines_are_refused(container, arguments: tuple[str, ...], 
     assert failure in (container.root / "output" / "failure").read_text()
 
 
-@pytest.mark.parametrize(
-    ("workers", "whole_group"),
-    [
-        pytest.param("1", False, id="one process"),
-        pytest.param("2", False, id="signal to the first process, as a container runtime does"),
-        pytest.param("2", True, id="signal to the workers too"),
-    ],
-)
-def test_stop_ends_the_job_within_seconds_and_leaves_no_leaderboard(container, workers: str, whole_group: bool) -> None:
-    container.write_channel("counterfactual", span_of("A", weeks=300))
-    container.write_hyperparameters({"task": "tune", **SMALL, "step": "1", "max_harmonics": "12", "workers": workers})
+LONG = {"task": "tune", **SMALL, "step": "1", "max_harmonics": "3"}
+
+
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_stop_keeps_the_origins_that_are_finished_and_says_how_many(container, workers: str) -> None:
+    container.write_channel("counterfactual", span_of("A", weeks=560))
+    container.write_hyperparameters({**LONG, "workers": workers})
     process = container.start("training")
     assert process.stdout is not None
-    assert "forecasts" in process.stdout.readline()
+    while "groups of windows" not in process.stdout.readline():
+        assert process.poll() is None
+    time.sleep(1.5)
+    began = time.monotonic()
+    process.send_signal(signal.SIGTERM)
+    out, err = process.communicate(timeout=30)
+    assert process.returncode == 143, err
+    assert time.monotonic() - began < 10
+    assert "SIGTERM" in (container.root / "output" / "failure").read_text()
+    unfinished = json.loads((container.root / "model" / "unfinished.json").read_text())
+    assert 1 <= unfinished["finished_origins"] < unfinished["origins"] == 560 - 4 - 110 - 4 + 1
+    assert f"stopped after {unfinished['finished_origins']} of {unfinished['origins']} origins" in out
+    trials = pd.read_parquet(container.root / "model" / "trials.parquet")
+    errors = pd.read_parquet(container.root / "model" / "errors.parquet")
+    assert len(trials) == 16 * 5
+    assert set(trials["n_origins"]) == {unfinished["finished_origins"]} == {errors["cutoff"].nunique()}
+    assert (errors.groupby(["configuration", "cutoff"]).size() == 4).all()
+    assert METRIC.search(out) is None
+
+
+@pytest.mark.parametrize("whole_group", [False, True], ids=["the first process", "the whole group"])
+def test_stop_before_an_origin_is_finished_leaves_no_leaderboard(container, whole_group: bool) -> None:
+    container.write_channel("counterfactual", span_of("A", weeks=560))
+    container.write_hyperparameters({**LONG, "workers": "2", "max_harmonics": "12"})
+    process = container.start("training")
+    assert process.stdout is not None
+    assert "preparing the search engine" in process.stdout.readline()
     (os.killpg if whole_group else os.kill)(process.pid, signal.SIGTERM)
-    process.communicate(timeout=30)
+    process.communicate(timeout=200)  # what is being compiled is compiled to its end
     assert process.returncode == 143
     assert "SIGTERM" in (container.root / "output" / "failure").read_text()
     assert list(container.root.glob("model/*")) == []
@@ -185,6 +219,7 @@ def test_tune_on_gasoline_in_test_mode(container, shared_data: Path) -> None:
     ended = container.run("training")
     assert ended.code == 0, ended.err
     trials = pd.read_parquet(container.root / "model" / "trials.parquet")
+    assert len(trials) == 224
     assert (trials["n_origins"] == 5).all()
     assert (trials["status"] == "ok").all()
     # Five origins of 2022 and 2023: an RMSE of a few percent of demand.

@@ -19,6 +19,7 @@ def test_the_projects_own_file_is_the_default() -> None:
     assert settings.series_ids == ("WGFUPUS2",)
     assert settings.tuning_weeks == 541
     assert settings.breaks[0].settled == date(2023, 5, 12)
+    assert settings.search == "exhaustive"
 
 
 def test_one_line_adds_a_series(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -54,6 +55,7 @@ def test_a_list_of_ids_will_do(monkeypatch: pytest.MonkeyPatch) -> None:
         pytest.param("FORECAST_SERIES", "", "series", id="no series"),
         pytest.param("FORECAST_WINDOW", "530", r"window \(530\) \+ horizon \(26\) exceed", id="window too long"),
         pytest.param("FORECAST_ENDPOINT__MEMORY_MB", "1500", "endpoint.memory_mb: .*multiple of 1024", id="nested"),
+        pytest.param("FORECAST_SEARCH", "endless", "search: .*'exhaustive' or 'quick'", id="search"),
         pytest.param("FORECAST_COMPUTE", "aws", "auto may simulate", id="aws refuses auto"),
     ],
 )

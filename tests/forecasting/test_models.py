@@ -6,7 +6,14 @@ import pytest
 
 from forecasting import models, schema
 from forecasting.configuration import DEFAULT, PUBLISHED, SEASONAL_NAIVE, Configuration
-from forecasting.errors import ConfigurationError, FitError, SeriesTooShortError
+from forecasting.errors import (
+    ConfigurationError,
+    ConstantSeriesError,
+    FitError,
+    NotPositiveError,
+    PerfectFitError,
+    SeriesTooShortError,
+)
 
 SMALL = Configuration(harmonics=1, holidays=False)
 
@@ -31,23 +38,32 @@ def spoilt(series, week, value):
 
 @pytest.mark.parametrize("configuration", [SMALL, SEASONAL_NAIVE], ids=lambda c: c.name)
 @pytest.mark.parametrize(
-    ("spoil", "message"),
+    ("spoil", "error", "message"),
     [
-        (lambda s: spoilt(s, 3, 0.0), r"1 weeks are not positive numbers, the first 2020-11-13: 0\.0"),
-        (lambda s: spoilt(s, slice(3, 5), -7.0), r"2 weeks are not positive numbers, the first 2020-11-13: -7\.0"),
-        (lambda s: spoilt(s, 3, np.nan), r"the first 2020-11-13: nan"),
-        (lambda s: spoilt(s, 3, np.inf), r"the first 2020-11-13: inf"),
-        (lambda s: s * 0 + 5, r"every week is 5\.0"),
-        (lambda s: s.drop(s.index[3]), "2020-11-13 breaks the row"),
-        (lambda s: s.iloc[::-1], "breaks the row"),
-        (lambda s: s.set_axis(s.index + pd.Timedelta(days=1)), "2020-10-24 breaks the row"),
-        (lambda s: s.reset_index(drop=True), "the index is RangeIndex"),
+        (
+            lambda s: spoilt(s, 3, 0.0),
+            NotPositiveError,
+            r"1 weeks are not positive numbers, the first 2020-11-13: 0\.0",
+        ),
+        (
+            lambda s: spoilt(s, slice(3, 5), -7.0),
+            NotPositiveError,
+            r"2 weeks are not positive numbers, the first 2020-11-13: -7\.0",
+        ),
+        (lambda s: spoilt(s, 3, np.nan), NotPositiveError, r"the first 2020-11-13: nan"),
+        (lambda s: spoilt(s, 3, np.inf), NotPositiveError, r"the first 2020-11-13: inf"),
+        (lambda s: s * 0 + 5, ConstantSeriesError, r"every week is 5\.0"),
+        (lambda s: s.drop(s.index[3]), FitError, "2020-11-13 breaks the row"),
+        (lambda s: s.iloc[::-1], FitError, "breaks the row"),
+        (lambda s: s.set_axis(s.index + pd.Timedelta(days=1)), FitError, "2020-10-24 breaks the row"),
+        (lambda s: s.reset_index(drop=True), FitError, "the index is RangeIndex"),
     ],
     ids=["zero", "negative", "nan", "infinite", "constant", "gap", "backwards", "saturdays", "no days"],
 )
-def test_figures_that_cannot_be_used_are_named(simulated, configuration, spoil, message):
+def test_figures_that_cannot_be_used_are_named(simulated, configuration, spoil, error, message):
     with pytest.raises(FitError, match=message) as caught:
         models.fit(spoil(simulated), configuration)
+    assert type(caught.value) is error
     assert caught.value.unique_id == "SIM"
     assert caught.value.configuration == configuration.name
 
@@ -65,8 +81,11 @@ def test_senseless_arguments_are_refused(simulated, arguments):
         models.fit(simulated, SMALL, **arguments)
 
 
-def test_a_series_without_noise_is_refused_by_name(simulated):
+@pytest.mark.parametrize(
+    ("configuration", "wave"), [(SMALL, 0.3), (SMALL, 0.0), (DEFAULT, 0.0)], ids=["wave", "line", "line, K by AICc"]
+)
+def test_a_series_without_noise_is_refused_by_name(simulated, configuration, wave):
     t = np.arange(len(simulated))
-    line = pd.Series(np.exp(8 + 0.001 * t + np.sin(2 * np.pi * t / 52)), index=simulated.index, name="SIM")
-    with pytest.raises(FitError, match="SIM: dhr"):
-        models.fit(line, SMALL, season_length=52)
+    smooth = pd.Series(np.exp(8 + 0.001 * t + wave * np.sin(2 * np.pi * t / 52)), index=simulated.index, name="SIM")
+    with pytest.raises(PerfectFitError, match="SIM: dhr.* leaves no error"):
+        models.fit(smooth, configuration, season_length=52)

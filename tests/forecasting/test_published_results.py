@@ -39,10 +39,10 @@ def test_residuals_are_as_normal_and_as_independent_as_published(span):
     history = pd.Series(span["counterfactual"].to_numpy(), index=pd.DatetimeIndex(span["ds"]), name="WGFUPUS2")
     innovations = models.fit(history, PUBLISHED).residuals
     # The study tested errors in barrels, y - exp(fitted log y); ours are tested on the log scale of the model.
-    barrels = diagnose(history * (1 - np.exp(-innovations)))
-    assert barrels["n"] == 567
-    assert barrels["shapiro_wilk"]["p_value"] == pytest.approx(4.1e-10, rel=0.02)
-    assert barrels["ljung_box"][0]["p_value"] == pytest.approx(0.948, abs=0.002)
+    barrels = diagnose((history * (1 - np.exp(-innovations))).dropna())
+    assert barrels["n"] == 566  # the first week has no error where the model differences once
+    assert barrels["shapiro_wilk"]["p_value"] == pytest.approx(7.0e-10, rel=0.02)  # published 4.1e-10, of 567
+    assert barrels["ljung_box"][0]["p_value"] == pytest.approx(0.9478, abs=0.002)
     for result in (barrels, diagnose(innovations)):
         by_lag = {test["lag"]: test["p_value"] for test in result["ljung_box"]}
         assert by_lag[1] > 0.5
@@ -50,9 +50,7 @@ def test_residuals_are_as_normal_and_as_independent_as_published(span):
         assert result["shapiro_wilk"]["p_value"] < 1e-9
 
 
-@pytest.mark.slow
-@pytest.mark.timeout(1200)
-def test_published_scoring_gives_the_published_table_within_six_percent_and_in_its_order(span):
+def test_published_scoring_gives_the_published_table_within_four_percent_and_in_its_order(span):
     published = {
         Configuration(harmonics=2, holidays=False, deseasonalise=True): 71444.13,
         Configuration(harmonics=1, holidays=False, deseasonalise=True, detrend=True): 72047.69,
@@ -66,5 +64,7 @@ def test_published_scoring_gives_the_published_table_within_six_percent_and_in_i
     assert trials["n_origins"].tolist() == [100] * 4
     assert trials["n_points"].tolist() == [2500] * 4
     ratios = trials["loss"] / pd.Series(list(published.values()), index=names)
-    assert ratios.between(0.94, 1.06).all(), ratios.to_dict()
+    assert ratios.between(0.96, 1.0).all(), ratios.to_dict()
     assert result.chosen == {"WGFUPUS2": PUBLISHED}
+    # The reference pipeline itself, run again with the versions of today, gives these.
+    assert trials["loss"].iloc[:2].tolist() == pytest.approx([69680, 70598], rel=0.01)

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from forecasting.regressors import collinear, fourier, fourier_names, holiday_weeks
+from forecasting.regressors import Basis, fourier, fourier_names, holiday_weeks
 
 
 def test_fourier_pairs_by_hand():
@@ -65,23 +65,38 @@ def test_no_weeks_have_no_holidays():
     assert holiday_weeks(pd.DatetimeIndex([])).empty
 
 
-def test_collinear_columns_are_named_and_independent_ones_kept():
+def test_columns_that_a_line_or_those_before_them_explain_are_left_out():
     rng = np.random.default_rng(4)
     a, b = rng.normal(size=(2, 50))
     columns = np.column_stack(
         [a, b, 2 * a - b + 3, np.ones(50), np.arange(50), np.zeros(50), a + 1e-3 * rng.normal(size=50)]
     )
-    assert collinear(columns, list("abcdefg")) == ["c", "d", "e", "f"]
+    kept, basis = Basis.of_line(50).extend(columns)
+    assert kept == [0, 1, 6]
+    np.testing.assert_allclose(basis.columns.T @ basis.columns, np.eye(5), atol=1e-12)
+    known = np.column_stack([np.ones(50), np.arange(50), columns[:, kept]])
+    np.testing.assert_allclose(basis.columns @ (basis.columns.T @ known), known, atol=1e-9)
 
 
-def test_a_new_year_dummy_that_repeats_christmas_is_dropped():
+def test_a_basis_goes_on_where_it_stopped():
+    columns = np.random.default_rng(2).normal(size=(30, 6))
+    columns[:, 4] = columns[:, 0] - columns[:, 3]
+    first, basis = Basis.of_line(30).extend(columns[:, :3])
+    rest, longer = basis.extend(columns[:, 3:])
+    at_once, whole = Basis.of_line(30).extend(columns)
+    assert first + [3 + i for i in rest] == at_once == [0, 1, 2, 3, 5]
+    np.testing.assert_array_equal(longer.columns, whole.columns)
+    assert basis.columns.shape == (30, 5)
+
+
+def test_a_new_year_dummy_that_repeats_christmas_is_left_out():
     christmas = np.zeros(200)
     christmas[[40, 92, 144]] = 1
-    assert collinear(np.column_stack([christmas, christmas]), ["christmas", "again"]) == ["again"]
+    assert Basis.of_line(200).extend(np.column_stack([christmas, christmas]))[0] == [0]
 
 
 def test_more_columns_than_weeks_cannot_be_independent():
-    assert collinear(np.random.default_rng(1).normal(size=(4, 5)), list("abcde")) == ["c", "d", "e"]
+    assert Basis.of_line(4).extend(np.random.default_rng(1).normal(size=(4, 5)))[0] == [0, 1]
 
 
 @given(st.dates(date(1991, 1, 1), date(2040, 1, 1)))

@@ -4,7 +4,7 @@ import pytest
 
 from forecasting import forecaster, models
 from forecasting.configuration import SEASONAL_NAIVE
-from forecasting.errors import FitError
+from forecasting.errors import PerfectFitError
 
 
 def test_last_year_comes_again_with_the_error_of_the_years_before(simulated):
@@ -34,5 +34,7 @@ def test_residuals_begin_in_the_second_year(simulated):
 
 def test_a_series_that_repeats_itself_leaves_no_error(simulated):
     again = pd.Series(np.tile(simulated.to_numpy()[:52], 3), index=simulated.index[:156], name="SIM")
-    with pytest.raises(FitError, match="SIM: seasonal_naive could not be fitted: every week equals"):
+    with pytest.raises(
+        PerfectFitError, match="SIM: seasonal_naive could not be fitted: the regression leaves no error"
+    ):
         models.fit(again, SEASONAL_NAIVE)

@@ -4,12 +4,18 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from forecasting.transforms import Transform
+from forecasting.transforms import Transform, levels, n_parameters
 
 
-def sample(n=200):
+def sample(n=200, seed=2):
     t = np.arange(n)
-    return 8 + 0.001 * t + 0.1 * np.sin(2 * np.pi * t / 52) + np.random.default_rng(2).normal(0, 0.01, n)
+    return 8 + 0.001 * t + 0.1 * np.sin(2 * np.pi * t / 52) + np.random.default_rng(seed).normal(0, 0.01, n)
+
+
+def each(test):
+    """Every transformation there is."""
+    test = pytest.mark.parametrize("detrend", [False, True], ids=["level", "detrended"])(test)
+    return pytest.mark.parametrize("deseasonalise", [False, True], ids=["seasonal", "deseasonalised"])(test)
 
 
 def test_nothing_is_taken_off_unless_asked():
@@ -34,8 +40,7 @@ def test_a_season_repeats_by_absolute_week():
     np.testing.assert_array_equal(transform.level(np.arange(52)), transform.level(np.arange(520, 572)))
 
 
-@pytest.mark.parametrize("detrend", [False, True], ids=["level", "detrended"])
-@pytest.mark.parametrize("deseasonalise", [False, True], ids=["seasonal", "deseasonalised"])
+@each
 def test_equals_the_transformers_of_sktime(detrend, deseasonalise):
     from sktime.forecasting.trend import PolynomialTrendForecaster
     from sktime.transformations.series.detrend import Deseasonalizer, Detrender
@@ -55,3 +60,12 @@ def test_equals_the_transformers_of_sktime(detrend, deseasonalise):
                 left = transformer.transform(left)
     transform = Transform.fit(sample(n), detrend=detrend, deseasonalise=deseasonalise)
     np.testing.assert_allclose(transform.level(np.arange(n + ahead)), expected, atol=1e-9)
+
+
+@each
+def test_many_samples_at_once_are_each_taken_as_if_alone(detrend, deseasonalise):
+    samples = np.stack([sample(150, seed) * (1 + seed) for seed in range(4)])
+    found = levels(samples, weeks=180, detrend=detrend, deseasonalise=deseasonalise)
+    alone = [Transform.fit(row, detrend=detrend, deseasonalise=deseasonalise) for row in samples]
+    np.testing.assert_allclose(found, [transform.level(np.arange(180)) for transform in alone], rtol=1e-13)
+    assert {t.n_parameters for t in alone} == {n_parameters(detrend=detrend, deseasonalise=deseasonalise)}

@@ -1,43 +1,54 @@
 """The search: when the default stays, what displaces it, and what the leaderboard remembers."""
 
 import math
+from itertools import product
 
 import numpy as np
 import pandas as pd
 import pytest
 
-from forecasting import forecaster, models, tuning
+from forecasting import tuning
 from forecasting.configuration import DEFAULT, PUBLISHED, Configuration
-from forecasting.errors import FitError
+from forecasting.cross_validation import Evaluation
 
 N_ORIGINS = 12
 SIMPLE, RIVAL, THIRD = (Configuration(harmonics=k, holidays=False) for k in (1, 2, 3))
 NOISE = np.array([3.0, -1.0, 2.0, 0.0, -2.0, 1.0, -3.0, 2.0, -1.0, 0.0, 1.0, -2.0])
+COUNTED = {"window": 104, "horizon": 4, "step": 6, "max_harmonics": 1}
 
 
 @pytest.fixture
 def search(monkeypatch):
-    """Search with given misses, {configuration: (number of parameters, miss of each origin)}; None fails the fit."""
+    """Search over given misses, {configuration: (number of parameters, miss of each origin)}; None is a failed fit."""
 
-    def run(trials, *, replaced=(), scoring="fair", configurations=None, **options):
-        n = 10 + N_ORIGINS
-        ds = pd.date_range("2020-01-03", periods=n, freq="7D")
-        mask = np.isin(np.arange(n), list(replaced))
-        data = pd.DataFrame({"unique_id": "W", "ds": ds, "y": 100.0, "counterfactual": 100.0, "replaced": mask})
+    def run(trials, *, replaced=(), origins=N_ORIGINS, **options):
+        def evaluation(_backtest):
+            rows, errors = [], []
+            for configuration, outcome in trials.items():
+                n_parameters, misses = outcome or (math.nan, ())
+                row = {"unique_id": "W", "configuration": configuration.name, "n_parameters": n_parameters}
+                rows.append(row | {"status": "ok" if outcome else "FitError", "reason": "" if outcome else "no model"})
+                n = origins if outcome else 0
+                cutoffs = pd.date_range("2020-03-06", periods=n, freq="7D")
+                table = pd.DataFrame({"unique_id": "W", "configuration": configuration.name, "cutoff": cutoffs})
+                table = table.assign(horizon=1, ds=cutoffs + pd.Timedelta(weeks=1), y=100.0, se=0.1)
+                observed = ~np.isin(np.arange(n), list(replaced))
+                errors.append(table.assign(mean=100.0 + np.broadcast_to(misses, n), observed=observed))
+            return Evaluation(pd.concat(errors), pd.DataFrame(rows).assign(seconds=0.0))
 
-        def fit(history, configuration, **_options):
-            if trials[configuration] is None:
-                raise FitError("W", configuration.name, "no convergence")
-            n_parameters, misses = trials[configuration]
-            miss = np.broadcast_to(misses, N_ORIGINS)[ds.get_loc(history.index[-1]) - 9]
-            return models.Fitted({"n_parameters": n_parameters, "mean": 100 + float(miss)}, history)
-
-        monkeypatch.setattr(models, "fit", fit)
-        monkeypatch.setattr(forecaster, "moments", lambda entry, horizon: [(math.log(entry["mean"]), 0.1)] * horizon)
-        splits = {"window": 10, "horizon": 1, "step": 1}
-        return tuning.search(data, configurations=configurations or list(trials), scoring=scoring, **splits, **options)
+        monkeypatch.setattr(tuning.Backtest, "evaluation", evaluation)
+        return tuning.Search(weeks(0), configurations=list(trials), horizon=1, step=1, **options).result()
 
     return run
+
+
+def weeks(n=130, **columns):
+    """Weeks of a season and noise."""
+    t = np.arange(n)
+    y = np.exp(9 + 0.1 * np.sin(2 * np.pi * t / 52.18) + 0.03 * np.random.default_rng(5).normal(size=n))
+    ds = pd.date_range("2020-01-03", periods=n, freq="7D")
+    table = pd.DataFrame({"unique_id": "W", "ds": ds, "y": y, "counterfactual": y, "replaced": False})
+    return table.assign(**columns)
 
 
 def of(result, configuration):
@@ -94,7 +105,7 @@ def test_a_simpler_one_that_does_not_displace_the_default_is_not_chosen(search):
 
 
 def test_one_origin_is_no_evidence(search):
-    result = search({DEFAULT: (30, 40), RIVAL: (10, 1)}, max_origins=1)
+    result = search({DEFAULT: (30, 40), RIVAL: (10, 1)}, origins=1)
     assert math.isnan(of(result, RIVAL)["delta_se"])
     assert of(result, RIVAL)["rank"] == 1
     assert result.chosen == {"W": DEFAULT}
@@ -105,7 +116,7 @@ def test_a_failed_trial_stays_on_the_leaderboard_last_and_with_its_reason(search
     assert result.trials["configuration"].tolist() == [DEFAULT.name, RIVAL.name]
     failed = of(result, RIVAL)
     assert failed["status"] == "FitError"
-    assert "no convergence" in failed["reason"]
+    assert failed["reason"] == "no model"
     assert math.isnan(failed["loss"])
     assert failed["rank"] is pd.NA
     assert failed["n_origins"] == 0
@@ -132,8 +143,8 @@ def test_a_series_whose_every_trial_failed_has_no_choice(search):
     assert result.errors.empty
 
 
-def test_the_default_stands_where_nothing_observed_can_be_scored_and_its_trial_says_so(search):
-    result = search({DEFAULT: (30, 20), RIVAL: (10, 1)}, replaced=range(10, 40))
+def test_the_default_stands_where_nothing_observed_can_be_scored_and_its_trial_says_so():
+    result = tuning.search(weeks(replaced=True), configurations=[DEFAULT, RIVAL], **COUNTED)
     assert result.chosen == {"W": DEFAULT}
     assert of(result, DEFAULT)["status"] == "NothingObservedError"
     assert of(result, DEFAULT)["chosen"]
@@ -142,11 +153,11 @@ def test_the_default_stands_where_nothing_observed_can_be_scored_and_its_trial_s
 def test_replaced_weeks_count_in_published_scoring_only(search):
     misses = np.where(np.arange(N_ORIGINS) < 6, 100.0, 10.0)
     trials = {DEFAULT: (30, 20), RIVAL: (10, misses)}
-    fair = search(trials, replaced=range(10, 16))
+    fair = search(trials, replaced=range(6))
     assert of(fair, RIVAL)["loss"] == pytest.approx(100)
     assert of(fair, RIVAL)["n_origins"] == 6
     assert fair.chosen == {"W": RIVAL}
-    published = search(trials, replaced=range(10, 16), scoring="published")
+    published = search(trials, replaced=range(6), scoring="published")
     assert of(published, RIVAL)["loss"] == pytest.approx((100**2 + 10**2) / 2)
     assert published.chosen == {"W": DEFAULT}
 
@@ -179,4 +190,73 @@ def test_the_quick_search_starts_with_the_default_and_holds_the_published_one():
     configurations = tuning.quick_configurations()
     assert configurations[0] == DEFAULT
     assert PUBLISHED in configurations
-    assert len({configuration.name for configuration in configurations}) == len(configurations)
+    assert len({configuration.name for configuration in configurations}) == len(configurations) == 4
+
+
+@pytest.mark.parametrize(("max_harmonics", "count"), [(12, 224), (0, 32)])
+def test_the_exhaustive_search_holds_every_combination_once_the_default_first(max_harmonics, count):
+    configurations = tuning.exhaustive_configurations(max_harmonics=max_harmonics)
+    assert configurations[0] == DEFAULT
+    assert len({configuration.name for configuration in configurations}) == len(configurations) == count
+    fields = ("harmonics", "holidays", "detrend", "deseasonalise", "counterfactual")
+    expected = set(product(["aicc", *range(max_harmonics + 1)], *[(True, False)] * 4))
+    assert {tuple(getattr(each, field) for field in fields) for each in configurations} == expected
+    assert {each.model for each in configurations} == {"harmonic_regression"}
+
+
+def test_the_exhaustive_search_is_what_happens_unless_others_are_given():
+    result = tuning.search(weeks(), **COUNTED)
+    expected = tuning.exhaustive_configurations(max_harmonics=1)
+    assert set(result.trials["configuration"]) == {each.name for each in expected}
+    assert set(result.trials["status"]) == {"ok"}
+    # The series has no break: what learns from the observed weeks is what learns from the counterfactual.
+    losses = result.trials.set_index("configuration")["loss"]
+    for each in expected:
+        if each.counterfactual:
+            assert losses[each.name] == losses[each.name.replace(")", ",observed)")]
+    assert len(result.errors) == len(expected) * result.trials["n_points"].iloc[0] == 48 * 4 * 4
+
+
+def test_the_leaderboard_follows_from_the_errors_it_keeps():
+    result = tuning.search(weeks(), configurations=[DEFAULT, RIVAL], max_origins=3, **COUNTED)
+    assert result.trials["n_origins"].tolist() == [3, 3]
+    for configuration in (DEFAULT, RIVAL):
+        errors = result.errors[result.errors["configuration"] == configuration.name]
+        by_origin = ((errors["y"] - errors["mean"]) ** 2).groupby(errors["cutoff"]).mean()
+        assert of(result, configuration)["loss"] == pytest.approx(by_origin.mean(), rel=1e-12)
+        assert sorted(errors["horizon"].unique()) == [1, 2, 3, 4]
+
+
+class EnoughError(Exception):
+    """Raised to stop a search."""
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_a_search_that_is_stopped_ranks_by_what_is_finished(workers):
+    configurations = [DEFAULT, RIVAL, Configuration(harmonics=1, holidays=False, detrend=True)]
+    running = tuning.Search(weeks(), configurations=configurations, **COUNTED)
+
+    def progress(done, total, _what):
+        if done == total - 2:
+            raise EnoughError
+
+    assert running.origins == (0, 4)
+    with pytest.raises(EnoughError):
+        running.run(workers=workers, progress=progress)
+    finished, total = running.origins
+    assert 2 <= finished < total == 4
+    result, whole = running.result(), tuning.search(weeks(), configurations=configurations, **COUNTED)
+    kept = whole.errors[whole.errors["cutoff"].isin(result.errors["cutoff"])]
+    pd.testing.assert_frame_equal(result.errors, kept.reset_index(drop=True), check_exact=True)
+    expected = ((kept["y"] - kept["mean"]) ** 2).groupby(kept["configuration"]).mean()
+    assert result.trials.set_index("configuration")["loss"].to_dict() == pytest.approx(expected.to_dict(), rel=1e-12)
+    assert set(result.trials["n_origins"]) == {finished}
+    assert result.chosen == {"W": next(each for each in configurations if of(result, each)["chosen"])}
+
+
+def test_nothing_finished_is_nothing_scored():
+    result = tuning.Search(weeks(), configurations=[DEFAULT, RIVAL], **COUNTED).result()
+    assert result.errors.empty
+    assert result.trials["n_origins"].tolist() == [0, 0]
+    assert result.trials["loss"].isna().all()
+    assert result.chosen == {}
