@@ -9,8 +9,8 @@ import math
 from collections.abc import Iterable
 from datetime import date, timedelta
 from fractions import Fraction
+from functools import lru_cache
 from statistics import NormalDist
-from typing import Any, Literal
 
 from forecasting.schema import (
     MAX_HORIZON,
@@ -24,6 +24,12 @@ from forecasting.schema import (
     check_entry,
 )
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, Literal
+else:
+    Any = object  # `typing` would be a tenth of the time from process start to the first forecast
+
 __all__ = [
     "MAX_HORIZON",
     "SCHEMA_VERSION",
@@ -35,6 +41,7 @@ __all__ = [
     "MalformedArtifactError",
     "OverflowedForecastError",
     "SchemaVersionError",
+    "SeriesForecaster",
     "UnknownSeriesError",
     "best_interval",
     "forecast",
@@ -132,26 +139,54 @@ def forecast(
         OverflowedForecastError: A bound is too large to be represented.
     """
     check_entry(entry)
-    wanted = _labelled(levels)
-    scores = _scores(entry, interval)
-    cutoff = date.fromisoformat(entry["cutoff"])
-    rows = []
-    for step, (log_mean, se) in enumerate(moments(entry, horizon), 1):
-        row: dict[str, Any] = {"ds": (cutoff + timedelta(weeks=step)).isoformat(), "horizon": step}
-        calibrated = scores[min(step, len(scores)) - 1] if scores else None
-        try:
-            row["mean"] = math.exp(log_mean)
-            for name, level in wanted.items():
-                half = se * (_z(level) if calibrated is None else _quantile(calibrated, level))
-                row[f"lo-{name}"] = math.exp(log_mean - half)
-                row[f"hi-{name}"] = math.exp(log_mean + half)
-        except OverflowError as error:
-            raise OverflowedForecastError(f"series {entry['unique_id']}: {row['ds']} is too large a number") from error
-        rows.append(row)
-    return rows
+    return SeriesForecaster(entry).forecast(horizon=horizon, levels=levels, interval=interval)
 
 
-def best_interval(entry: dict[str, Any]) -> Literal["conformal", "normal"]:
+class SeriesForecaster:
+    """Forecasts of one series for many requests: what no request changes is computed once.
+
+    Args:
+        entry: The entry of one series, known to be whole; it must not change any more.
+    """
+
+    def __init__(self, entry: dict[str, Any]) -> None:
+        self.entry = entry
+        self._weeks: list[tuple[str, float, float]] = []
+
+    def forecast(self, *, horizon: int, levels: Iterable[float], interval: str) -> list[dict[str, Any]]:
+        """What the function `forecast` gives, or raises, of a whole entry."""
+        wanted = _labelled(levels)
+        scores = _scores(self.entry, interval)
+        weeks = self._upto(horizon)
+        bounds = [(f"lo-{name}", f"hi-{name}", _factors(scores, level, horizon)) for name, level in wanted.items()]
+        rows = []
+        for step, (ds, log_mean, se) in enumerate(weeks):
+            row: dict[str, Any] = {"ds": ds, "horizon": step + 1}
+            try:
+                row["mean"] = math.exp(log_mean)
+                for low, high, factors in bounds:
+                    half = se * factors[step]
+                    row[low] = math.exp(log_mean - half)
+                    row[high] = math.exp(log_mean + half)
+            except OverflowError as error:
+                raise OverflowedForecastError(
+                    f"series {self.entry['unique_id']}: {ds} is too large a number"
+                ) from error
+            rows.append(row)
+        return rows
+
+    def _upto(self, horizon: int) -> list[tuple[str, float, float]]:
+        """Day, log mean and standard error of the first weeks; computed anew only when further than ever before."""
+        if type(horizon) is not int or not 1 <= horizon <= len(self._weeks):
+            cutoff = date.fromisoformat(self.entry["cutoff"])
+            self._weeks = [
+                ((cutoff + timedelta(weeks=step)).isoformat(), log_mean, se)
+                for step, (log_mean, se) in enumerate(moments(self.entry, horizon), 1)
+            ]
+        return self._weeks[:horizon]
+
+
+def best_interval(entry: dict[str, Any]) -> "Literal['conformal', 'normal']":
     """Conformal where the entry was calibrated, normal where it was not."""
     return "normal" if entry["conformal"] is None else "conformal"
 
@@ -232,6 +267,13 @@ def _scores(entry: dict[str, Any], interval: str) -> list[list[float]] | None:
     return scores
 
 
+def _factors(scores: list[list[float]] | None, level: float, horizon: int) -> list[float]:
+    """How many standard errors an interval reaches to either side, by week."""
+    if scores is None:
+        return [_z(level)] * horizon
+    return [_quantile(scores[min(step, len(scores)) - 1], level) for step in range(1, horizon + 1)]
+
+
 def _z(level: float) -> float:
     # From the upper tail: 0.5 + level / 200 would round to 1 just below 100.
     return -_STANDARD_NORMAL.inv_cdf((100 - level) / 200)
@@ -239,12 +281,16 @@ def _z(level: float) -> float:
 
 def _quantile(scores: list[float], level: float) -> float:
     """The conformal quantile of sorted scores, stretched by normal quantiles where there are too few of them."""
-    n = len(scores)
+    rank, reached, known = _place(len(scores), level)
+    return scores[rank - 1] * reached / known
+
+
+@lru_cache(maxsize=1024)
+def _place(n: int, level: float) -> tuple[int, float, float]:
+    """The rank of the conformal quantile among n scores; beyond them the last, and the quantiles that stretch it."""
     # Exact: 0.8 * 35 is 28.000000000000004 in floating point, and would take the 29th score.
     rank = math.ceil((n + 1) * Fraction(repr(float(level))) / 100)
-    if rank <= n:
-        return scores[rank - 1]
-    return scores[-1] * _z(level) / _z(100 * n / (n + 1))
+    return (rank, 1.0, 1.0) if rank <= n else (n, _z(level), _z(100 * n / (n + 1)))
 
 
 def _regression(entry: dict[str, Any], step: int) -> float:

@@ -19,33 +19,33 @@ from forecasting import forecaster
 Record = dict[str, str | int | float]
 
 
-def records(artifact: Mapping[str, Any], request: ForecastRequest) -> list[Record]:
+def records(series: Mapping[str, forecaster.SeriesForecaster], request: ForecastRequest) -> list[Record]:
     """The forecast rows that the request asks for, series by series, weeks in order.
 
     Raises:
         RequestError: Conformal intervals are asked for where a series has none.
     """
-    return [row for name in request.series for row in _series_records(name, artifact["series"][name], request)]
+    return [row for name in request.series for row in _series_records(name, series[name], request)]
 
 
-def _series_records(name: str, entry: dict[str, Any], request: ForecastRequest) -> list[Record]:
-    best = forecaster.best_interval(entry)
+def _series_records(name: str, series: forecaster.SeriesForecaster, request: ForecastRequest) -> list[Record]:
+    best = forecaster.best_interval(series.entry)
     if request.interval == "conformal" and best != "conformal":
         raise RequestError(f"series {name} has no conformal scores; ask for interval normal", field="interval")
     interval = request.interval or best
-    rows = forecaster.forecast(entry, horizon=request.periods, levels=request.levels, interval=interval)
+    rows = series.forecast(horizon=request.periods, levels=request.levels, interval=interval)
     if request.conf is not None:
-        return [_short(row, request.conf) for row in rows]
+        return _short(rows, forecaster.label(request.levels[0]), request.conf)
+    cutoff = series.entry["cutoff"]
     return [
-        {"unique_id": name, "ds": row["ds"], "cutoff": entry["cutoff"], "horizon": row["horizon"], "interval": interval}
-        | {column: value for column, value in row.items() if column not in {"ds", "horizon"}}
+        {"unique_id": name, "ds": row["ds"], "cutoff": cutoff, "horizon": row["horizon"], "interval": interval, **row}
         for row in rows
     ]
 
 
-def _short(row: Mapping[str, Any], conf: float) -> Record:
-    low, high = (next(row[column] for column in row if column.startswith(side)) for side in ("lo-", "hi-"))
-    return {"date": row["ds"], f"lower_pi_{conf}": low, "predictions": row["mean"], f"upper_pi_{conf}": high}
+def _short(rows: list[dict[str, Any]], level: str, conf: float) -> list[Record]:
+    low, high, lower, upper = f"lo-{level}", f"hi-{level}", f"lower_pi_{conf}", f"upper_pi_{conf}"
+    return [{"date": row["ds"], lower: row[low], "predictions": row["mean"], upper: row[high]} for row in rows]
 
 
 def as_json(content: object) -> bytes:

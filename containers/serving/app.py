@@ -15,6 +15,7 @@ from starlette.routing import Route
 
 from containers.serving.answer import as_csv, as_json, records
 from containers.serving.request import RequestError, parse
+from forecasting.forecaster import SeriesForecaster
 
 BODY_LIMIT_BYTES = 1_000_000
 MEDIA_TYPES = {"records": "application/json", "csv": "text/csv"}
@@ -27,7 +28,8 @@ def create_app(artifact: Mapping[str, Any], *, default_series: str | None) -> St
         artifact: As `forecasting.forecaster.load` gives it.
         default_series: The series that the short form means when it names none.
     """
-    available = tuple(artifact["series"])
+    series = {name: SeriesForecaster(entry) for name, entry in artifact["series"].items()}
+    available = tuple(series)
 
     async def ping(_request: Request) -> Response:
         return Response()
@@ -36,7 +38,7 @@ def create_app(artifact: Mapping[str, Any], *, default_series: str | None) -> St
         _require_json(request.headers.get("content-type"))
         asked = parse(await _body(request), available=available, default_series=default_series)
         form = asked.form or negotiate(request.headers.get("accept"))
-        rows = records(artifact, asked)
+        rows = records(series, asked)
         return Response(as_csv(rows) if form == "csv" else as_json(rows), media_type=MEDIA_TYPES[form])
 
     return Starlette(
