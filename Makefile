@@ -35,9 +35,11 @@ lint: $(DEV) ## style, types and the arrows between the rooms
 	.venv/bin/lint-imports
 
 test: lint ## lint and every test that is not slow
+	.venv/bin/python -m forecasting.engine
 	.venv/bin/pytest -m "not slow" -n 2
 
 test-full: lint ## every test, the slow proofs too
+	.venv/bin/python -m forecasting.engine
 	.venv/bin/pytest -n 2
 
 bench: $(DEV) ## measured against what one would pick instead; wants an idle machine

@@ -56,7 +56,8 @@ def run(progress: Progress) -> list[Result]:
     their_s = median(others)
     cold_s, memory_mb = _cold(progress)
     fits = 40 * len(reference.window_starts(len(y)))
-    fair_s, fair_fits = _fair(data, progress)
+    unbroken = before_the_break()
+    fair_s, fair_fits = _fair(unbroken, progress)
     note = f"theirs: {EVERY}th windows of 4 configurations, scaled to 40 x 100, {THREADS} processes"
     return [
         measure.smaller("search: published, compiled before", median(mine), their_s, "s", times=100, note=note),
@@ -82,16 +83,23 @@ def run(progress: Progress) -> list[Result]:
             their_s * fair_fits / fits,
             "s",
             limit=FAIR_LIMIT_S,
-            note=f"224 configurations, {fair_fits} fits; theirs at the same seconds a fit",
+            note=f"224 configurations at 25 origins, {fair_fits} fits; theirs at the same seconds a fit",
         ),
         _floor(data, median(mine)),
-        *_growth(data, progress),
+        *_growth(unbroken, progress),
     ]
 
 
 def weeks() -> pd.DataFrame:
     """The 541 weeks of gasoline that the published study tuned on."""
     return figures.span().iloc[:-HELD_OUT]
+
+
+def before_the_break() -> pd.DataFrame:
+    """As many weeks to the end of 2019: nothing is replaced, so that all 25 origins of a fair search are scored."""
+    weeks_ = figures.history(figures.GASOLINE)
+    known = weeks_[weeks_["ds"] <= "2019-12-27"].tail(541)
+    return known.assign(counterfactual=known["y"], replaced=False).reset_index(drop=True)
 
 
 def published(data: pd.DataFrame) -> float:
@@ -132,20 +140,26 @@ def _fair(data: pd.DataFrame, progress: Progress) -> tuple[float, int]:
 def _floor(data: pd.DataFrame, measured_s: float) -> Result:
     """What the likelihoods alone cost: as many evaluations of the published search as there were, times one of each."""
     log_y = np.log(data["counterfactual"].to_numpy())
-    spent_s = 0.0
+    conditional_s, exact_s, orders, likelihoods = 0.0, 0.0, 0.0, 0.0
     for harmonics in range(1, 11):
         x = fourier(np.arange(442), period=365.25 / 7, K=harmonics)
         fits = fit_arima(np.stack([log_y[start : start + 417] for start in range(0, 100, 20)]), x)
-        tried, exact = fits.order[:, 4].mean(), fits.order[:, 5].mean()
+        tried, exact = float(fits.order[:, 4].mean()), float(fits.order[:, 5].mean())
         # An order that is tried needs the Gram matrix of its derivatives once, and a dozen sums of squares.
-        spent_s += 400 * (tried * _one_conditional(log_y, x) + exact * _one_exact(log_y, x))
-    return measure.below(
-        "search: published, floor of its likelihoods",
+        conditional_s += 400 * tried * _one_conditional(log_y, x) / THREADS
+        exact_s += 400 * exact * _one_exact(log_y, x) / THREADS
+        orders, likelihoods = orders + tried / 10, likelihoods + exact / 10
+    floor_s = conditional_s + exact_s
+    return Result(
+        "search: published, above the floor of its likelihoods",
         measured_s,
-        spent_s / THREADS,
+        floor_s,
         "s",
-        limit=float("inf"),
-        note="theirs: likelihoods counted x seconds of one, on both cores",
+        floor_s / measured_s,
+        "none",
+        True,
+        f"theirs: the floor on {THREADS} cores; a fit tries {orders:.0f} orders ({conditional_s:.1f} s) and evaluates "
+        f"{likelihoods:.0f} exact likelihoods ({exact_s:.1f} s)",
     )
 
 
@@ -180,7 +194,7 @@ def _seconds(once: Callable[[], object], times: int = 300) -> float:
 
 
 def _growth(data: pd.DataFrame, progress: Progress) -> list[Result]:
-    """Seconds a series of one call with 1, 10 and 100 of them: the four configurations of the quick search."""
+    """Seconds a series of one call with 1, 10 and 100 of them: the quick search at five origins."""
     seconds = []
     for number in SERIES:
         progress(f"{number} series in one call")
@@ -188,7 +202,7 @@ def _growth(data: pd.DataFrame, progress: Progress) -> list[Result]:
         rounds = []
         for _ in range(ROUNDS):
             began = perf_counter()
-            tuning.search(many, configurations=tuning.quick_configurations(), workers=THREADS)
+            tuning.search(many, configurations=tuning.quick_configurations(), max_origins=5, workers=THREADS)
             rounds.append(perf_counter() - began)
         seconds.append(median(rounds))
     one = seconds[0]

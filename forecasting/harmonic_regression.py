@@ -12,7 +12,7 @@ import pandas as pd
 
 from forecasting.configuration import Configuration
 from forecasting.design import Design, design
-from forecasting.engine.arima import ANY_ORDER, Fits, failure, fit_arima
+from forecasting.engine.arima import ANY_ORDER, PERFECT, Fits, failure, fit_arima
 from forecasting.innovations import innovations
 from forecasting.regressors import holiday_weeks
 from forecasting.schema import MAX_HORIZON
@@ -100,10 +100,12 @@ def best(status: npt.ArrayLike, d: npt.ArrayLike, aicc: npt.ArrayLike) -> int:
         aicc: Their AICc.
 
     Returns:
-        Its position; the last where none worked.
+        Its position; the first that leaves no error, which none can beat, and the last where none worked.
     """
     working = np.flatnonzero(np.asarray(status) == 0)
-    orders = np.asarray(d)
+    orders, perfect = np.asarray(d), np.flatnonzero(np.asarray(status) == PERFECT)
+    if perfect.size:
+        return int(perfect[0])
     if not working.size:
         return len(orders) - 1
     comparable = working[orders[working] == orders[working[-1]]]

@@ -33,8 +33,8 @@ class Fitted:
 
     Attributes:
         entry: The artifact entry, JSON-ready, without conformal scores (`conformal` is None) and held-out scores.
-        residuals: One-step errors of log y, index `ds`, name `residual`; a differenced ARIMA's first ones rest on a
-            diffuse start, a seasonal naive model has none in its first 52 weeks.
+        residuals: One-step errors of log y, index `ds`, name `residual`; a differenced ARIMA has none in its first
+            weeks, a seasonal naive model none in its first 52.
     """
 
     entry: dict[str, Any]

@@ -19,6 +19,8 @@ from forecasting.errors import (
 Floats = npt.NDArray[np.float64]
 Integers = npt.NDArray[np.int64]
 
+PERFECT: Final = 4
+"""The status of a regression that leaves no error; `kernels` has all of them, but compiles when it is imported."""
 ANY_ORDER: Final = (-1, -1, -1, -1)
 MAX_D: Final = 2
 
