@@ -88,8 +88,8 @@ def leaderboard(trials: pd.DataFrame) -> bytes:
     """Draw losses and paired differences to the default with standard errors, best first, the choice marked.
 
     Args:
-        trials: rows of `tuning.SearchResult.trials` of one series; beyond the best 12 they are counted, not
-            drawn.
+        trials: rows of `tuning.SearchResult.trials` of one series; beyond the best 12, the chosen among them, they
+            are counted, not drawn.
 
     Raises:
         SeriesError: rows of several series, or none.
@@ -97,9 +97,10 @@ def leaderboard(trials: pd.DataFrame) -> bytes:
     unique_id = _one_series(trials)
     ranked = trials.dropna(subset="loss").sort_values("rank")
     failed = len(trials) - len(ranked)
-    drawn = ranked.head(MAX_TRIALS)
+    best, chosen = ranked.head(MAX_TRIALS), ranked[ranked["chosen"]]
+    drawn = best if chosen.index.isin(best.index).all() else pd.concat([best.iloc[:-1], chosen])
     counts = [f"{len(ranked)} scored"] + ([f"{failed} failed"] if failed else [])
-    counts += [f"the best {len(drawn)} shown"] if len(ranked) > len(drawn) else []
+    counts += [f"the best and the chosen {len(drawn)} shown"] if len(ranked) > len(drawn) else []
     figure, panels = mosaic(f"{unique_id}: trials, {', '.join(counts)}", "AB")
     losses, deltas = panels["A"], panels["B"]
     rows = np.arange(len(drawn))
@@ -223,7 +224,7 @@ def residual_panels(residuals: pd.DataFrame) -> bytes:
     histogram.locator_params(axis="x", nbins=5)
     histogram.set_xlabel("Residual (log)", fontsize=STYLE["text_size"])
     correlogram.set_xlabel("Lag, weeks; band: 95 % under independence", fontsize=STYLE["text_size"])
-    histogram.legend(frameon=False, fontsize=STYLE["text_size"])
+    histogram.legend(loc="upper right", frameon=False, fontsize=STYLE["text_size"])
     dates(time)
     return png(figure)
 
