@@ -167,9 +167,10 @@ def search(
     Under `fair` scoring the default stays unless another's loss, paired by origin and horizon, is lower by
     more than three standard errors. Of those that are, the one of lowest loss leads, and the one of fewest
     estimated parameters within one paired standard error of it is chosen (the one-standard-error rule of
-    Breiman et al., 1984, on paired differences). Where the scored origins span less than two horizons
-    that do not overlap, there is no standard error to speak of and the default stays. Where nothing observed can be scored, there is no evidence
-    either: the default stays, and its trial says so. Where only the default failed, the others compete without it.
+    Breiman et al., 1984, on paired differences). Where the scored origins span less than two horizons that do
+    not overlap, there is no standard error to speak of and the default stays. Where nothing observed can be
+    scored, there is no evidence either: the default stays, and its trial says so. Where only the default
+    failed, the others compete without it.
 
     Under `published` scoring the lowest loss is chosen, as the published study did.
 
