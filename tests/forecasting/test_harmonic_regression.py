@@ -150,9 +150,10 @@ def test_k_is_the_one_with_the_least_aicc(real_counterfactual):
         ([0, 0, 0], [0, 1, 1], [-9.0, 2.0, 1.0], 2),
         ([0, 0, 3], [0, 1, 0], [5.0, 9.0, -9.0], 1),
         ([0, 3, 3], [0, 0, 0], [5.0, 0.0, 0.0], 0),
-        ([4, 3, 1], [0, 0, 0], [0.0, 0.0, 0.0], 2),
+        ([5, 3, 1], [0, 0, 0], [0.0, 0.0, 0.0], 2),
+        ([0, 4, 0], [0, 0, 0], [5.0, 0.0, 1.0], 1),
     ],
-    ids=["least", "differenced as the last", "as the last that worked", "the only one", "none"],
+    ids=["least", "differenced as the last", "as the last that worked", "the only one", "none", "without error"],
 )
 def test_which_k_is_best(status, d, aicc, chosen):
     assert harmonic_regression.best(status, d, aicc) == chosen
