@@ -4,7 +4,8 @@ from collections.abc import Mapping
 
 import dagster as dg
 
-from forecast_assets import checks, counterfactual, forecasts, ingestion, model, quality, serving, tuning
+from forecast_assets import counterfactual, forecasts, ingestion, model, quality, serving, tuning
+from forecast_assets.checks import default_checks
 from forecast_assets.progress import progress_logger
 from forecast_assets.settings import Settings, load_settings
 from jobs.weekly import default_jobs
@@ -25,19 +26,6 @@ default_assets = [
     model.registered_model,
     forecasts.forecast,
     serving.forecast_endpoint,
-]
-
-default_checks = [
-    checks.real_figures,
-    checks.observations_valid,
-    checks.only_the_break_changed,
-    checks.gate,
-    checks.no_series_held_back,
-    checks.every_series_has_a_candidate,
-    checks.residuals_independent,
-    checks.residuals_normal,
-    checks.forecast_complete,
-    checks.answers_as_artifact,
 ]
 
 

@@ -17,7 +17,7 @@ from benchmarks.accuracy.scores import LEVELS
 from benchmarks.accuracy.variants import CHAMPION, MODELS, NAIVE, REFERENCE, Variant
 from benchmarks.measure import machine, versions
 from forecasting.markdown import markdown_table
-from forecasting.plot_style import STYLE, legend, mosaic, png
+from forecasting.plots.style import STYLE, legend, mosaic, png
 from forecasting.scoring import overlap_lags
 
 BETTER_BY = 0.05

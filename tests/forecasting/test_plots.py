@@ -122,7 +122,7 @@ def test_a_figure_of_several_series_or_none_is_refused(draw):
     ],
 )
 def test_a_long_name_is_split_at_a_comma(name, lines):
-    wrapped = plots._wrapped(name)
+    wrapped = plots.tuning._wrapped(name)
     assert wrapped.count("\n") + 1 == lines
     assert wrapped.replace("\n", "") == name
 

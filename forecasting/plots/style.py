@@ -1,8 +1,12 @@
 """The one look of all figures, and the canvas they are drawn on; matplotlib's global state is never touched."""
 
+from collections.abc import Sequence
 from io import BytesIO
 from typing import TYPE_CHECKING, Any, Final
 
+import pandas as pd
+
+from forecasting.errors import SeriesError
 from forecasting.schema import UNIT
 
 if TYPE_CHECKING:
@@ -87,3 +91,32 @@ def png(figure: "Figure") -> bytes:
     palette = Image.open(drawn).convert("RGB").quantize(128, dither=Image.Dither.NONE)
     palette.save(stored, format="png", optimize=True)
     return stored.getvalue()
+
+
+def one_series(*frames: pd.DataFrame) -> str:
+    """The series that all rows are of.
+
+    Raises:
+        SeriesError: rows of several series, or none.
+    """
+    ids = sorted({str(unique_id) for frame in frames for unique_id in frame["unique_id"].unique()})
+    if len(ids) != 1:
+        raise SeriesError(", ".join(ids) or "no series", "a figure shows one series; select its rows first")
+    return ids[0]
+
+
+def levels_of(frame: pd.DataFrame, prefix: str) -> list[str]:
+    """The levels that a frame has columns of, the widest first."""
+    labels = [str(name).removeprefix(prefix) for name in frame if str(name).startswith(prefix)]
+    return sorted(labels, key=float, reverse=True)
+
+
+def bands(axes: "Axes", forecast: pd.DataFrame, levels: Sequence[str]) -> None:
+    """Draw the intervals of a forecast, the widest first."""
+    from matplotlib.colors import LinearSegmentedColormap
+
+    palette = LinearSegmentedColormap.from_list("bands", STYLE["bands"])
+    for position, level in enumerate(levels):
+        low, high = forecast[f"lo-{level}"], forecast[f"hi-{level}"]
+        colour = palette(position / (len(levels) - 1) if len(levels) > 1 else 0.5)
+        axes.fill_between(forecast["ds"], low, high, color=colour, linewidth=0, label=f"{level} % interval")
