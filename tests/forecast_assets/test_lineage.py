@@ -5,7 +5,7 @@ import re
 import shutil
 import urllib.request
 from collections.abc import Iterator
-from datetime import UTC, date, datetime
+from datetime import date, datetime
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -17,55 +17,11 @@ import pytest
 
 from forecast_assets import tables
 from forecast_assets.checks import default_checks
-from forecast_assets.definitions import build_defs
 from forecast_assets.gate import gated_artifact, verdict_of
 from forecast_assets.reader import load_forecast, load_observations
-from forecast_assets.refresh import Outcome, Platform
-from forecast_assets.serving import model_endpoint, newest_approved
-from forecast_assets.settings import load_settings
-from resources.clock import Clock
+from forecast_assets.serving import newest_approved
 from resources.lake import Lake, MissingTableError
-from resources.sagemaker.registry import ModelRegistry
-
-ROOT = Path(__file__).resolve().parents[2]
-WEEK = date(2023, 11, 10)
-SERIES = ("WGFUPUS2", "WREUPUS2")
-
-
-class World:
-    """A lake, its code location and its Dagster instance."""
-
-    def __init__(self, lake: Path, source: Path, *, series: tuple[str, ...] = SERIES) -> None:
-        settings = load_settings(
-            lake_uri=str(lake), eia_source=str(source), series=list(series), step=24, max_harmonics=2, workers=1
-        )
-        clock = Clock(fixed=datetime(2023, 11, 16, tzinfo=UTC).isoformat())
-        self.platform = Platform(build_defs(settings=settings, resource_overrides={"clock": clock}))
-        self.lake = self.platform.lake
-        self.settings = settings
-
-    def run(self, job: str, week: date | None = WEEK) -> Outcome:
-        with dg.DagsterInstance.ephemeral() as instance:
-            return self.platform.run(job, instance, week=week)
-
-    def materialize(self, *assets: str, week: date = WEEK) -> dg.ExecuteInProcessResult:
-        with dg.DagsterInstance.ephemeral() as instance:
-            job = self.platform.defs.resolve_implicit_global_asset_job_def()
-            return job.execute_in_process(
-                asset_selection=[dg.AssetKey(name) for name in assets],
-                partition_key=week.isoformat(),
-                instance=instance,
-                raise_on_error=False,
-            )
-
-    def registered(self) -> list[date]:
-        client = self.platform.sagemaker.client()
-        return [model.week for model in ModelRegistry(client, group=self.settings.model_group).models()]
-
-    def close(self) -> None:
-        endpoint = model_endpoint(self.settings, self.platform.sagemaker)
-        if endpoint.status() is not None:
-            endpoint.delete()
+from tests.world import ROOT, SERIES, WEEK, World
 
 
 @pytest.fixture(scope="module")
