@@ -1,7 +1,9 @@
 """Read what SageMaker jobs leave behind: small tar archives, in memory, as data."""
 
+import gzip
 import io
 import tarfile
+import zlib
 from pathlib import Path
 
 import pandas as pd
@@ -18,18 +20,27 @@ def members(path: Path, *, limit_bytes: int = 256_000_000) -> dict[str, bytes]:
         ArchiveError: It is missing, damaged, or unpacks to more than the limit.
     """
     try:
-        with tarfile.open(path, "r:gz") as archive:
+        # Unpacked up to the limit and no further, before anything in it is believed.
+        with gzip.open(path) as file:
+            content = file.read(limit_bytes + 1)
+        if len(content) > limit_bytes:
+            raise _too_large(path, limit_bytes)
+        with tarfile.open(fileobj=io.BytesIO(content), mode="r:") as archive:
             files = [member for member in archive if member.isfile()]
-            if sum(member.size for member in files) > limit_bytes:
-                raise ArchiveError(f"{path} unpacks to more than {limit_bytes} bytes")
+            if sum(member.size for member in files) > limit_bytes:  # a sparse file says what size it is
+                raise _too_large(path, limit_bytes)
             return {member.name.removeprefix("./"): _read(archive, member) for member in files}
-    except (OSError, tarfile.TarError, EOFError) as error:
+    except (OSError, tarfile.TarError, EOFError, ValueError, zlib.error, RecursionError) as error:
         raise ArchiveError(f"cannot read {path}: {error}; run the week again with --force") from error
 
 
 def table(content: bytes) -> pd.DataFrame:
     """A Parquet file's table."""
     return pd.read_parquet(io.BytesIO(content))
+
+
+def _too_large(path: Path, limit_bytes: int) -> ArchiveError:
+    return ArchiveError(f"{path} unpacks to more than {limit_bytes:,} bytes; look at what the job wrote")
 
 
 def _read(archive: tarfile.TarFile, member: tarfile.TarInfo) -> bytes:

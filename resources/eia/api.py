@@ -18,6 +18,7 @@ from resources.eia.published import Newest, NotModified, Published, Validators
 API_URL = "https://api.eia.gov/v2/"
 ROUTE = "petroleum/cons/wpsup"
 PAGE_ROWS = 5000
+MAX_PAGES = 20  # a weekly series since 1990 is one page
 
 Row = dict[str, Any]
 
@@ -52,22 +53,24 @@ class Api:
 
         Raises:
             UnknownSeriesError: The route has no such series.
-            EiaResponseError: An error of the API (a wrong key, a wrong route), or rows that do not add up.
+            EiaResponseError: An error of the API (a wrong key, a wrong route), or pages that do not add up.
             EiaUnreachableError: Nobody answered.
             ReleaseTooLargeError: A page is larger than the limit.
         """
         del validators
         rows: list[Row] = []
         page, total = self._page(unique_id, offset=0, length=self.page_rows, direction="asc")
-        while page:
+        for _ in range(MAX_PAGES):
             rows += page
-            if len(rows) >= total:
+            if not page or len(rows) >= total:
                 break
             page, now_total = self._page(unique_id, offset=len(rows), length=self.page_rows, direction="asc")
             if now_total != total:
                 raise self._wrong(f"the total changed from {total} to {now_total} rows between pages", "Try again")
         if len(rows) != total:
-            raise self._wrong(f"{len(rows)} rows of {unique_id} came, {total} were announced", "Try again")
+            raise self._wrong(
+                f"{len(rows)} rows of {unique_id} came, {total} were announced: a page is missing", "Try again"
+            )
         document = {"route": ROUTE, "frequency": "weekly", "series": unique_id, "rows": rows}
         return Published(
             unique_id=unique_id,
@@ -118,7 +121,7 @@ class Api:
         try:
             response = json.loads(content)["response"]
             rows, total = response["data"], int(response["total"])
-        except (ValueError, LookupError, TypeError):
+        except (ValueError, LookupError, TypeError, OverflowError, RecursionError):
             # No chain: the parser's own error may quote the answer, which may echo the key.
             said = scrub(describe(content), secret=self.api_key)
             raise self._wrong(f"no rows but {said}", "Check EIA_API_KEY and the address") from None

@@ -6,6 +6,8 @@ from datetime import date, datetime
 from typing import Self
 
 from resources.eia.api import API_URL
+from resources.eia.calendar import newest_due
+from resources.eia.errors import Finding, FutureWeekError, ObservationsInvalidError
 from resources.eia.fetch import LIMITS, Limits
 from resources.eia.live import LIVE_URL
 from resources.eia.published import Newest, NotModified, Published, Source, Validators
@@ -54,6 +56,8 @@ class EiaClient:
 
         Raises:
             ValueError: No series.
+            ObservationsInvalidError: What a source says is newest is not a Friday.
+            FutureWeekError: It is not due yet.
             EiaError: The source cannot tell.
         """
         if not series:
@@ -80,9 +84,18 @@ class EiaClient:
         known = self._newest.get(unique_id)
         got = self.source.newest_week(unique_id, validators=known.validators if known else None)
         if isinstance(got, Newest):
+            self._refuse_what_is_no_week(unique_id, got.week)
             self._newest[unique_id] = got
             self._say(f"{unique_id}: newest week {got.week}")
         return self._newest[unique_id]
+
+    def _refuse_what_is_no_week(self, unique_id: str, week: date) -> None:
+        if week.weekday() != 4:
+            problem = f"the newest day must be a Friday, is {week:%A}"
+            raise ObservationsInvalidError(unique_id, [Finding(week, None, problem, "look at the source")])
+        latest = newest_due(self.source.now())
+        if week > latest:
+            raise FutureWeekError(unique_id, week, newest_due=latest, where="the source")
 
     def _say(self, words: str) -> None:
         log.info(words)

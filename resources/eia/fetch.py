@@ -2,10 +2,14 @@
 
 Retries with exponential back-off and jitter (stamina) where another try may help: connection errors, timeouts, cut
 answers, HTTP 429 and 5xx. Everything else is final. A machine without a network fails within `Limits.offline_s`.
+
+The limit on size counts decoded bytes. A single gzip is all that is decoded: in it a piece as read from the network
+swells to 64 MB at most, a gzip within a gzip makes of that what it likes.
 """
 
 import logging
 import re
+import ssl
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -14,7 +18,7 @@ from email.utils import parsedate_to_datetime
 import httpx
 import stamina
 
-from resources.eia.errors import EiaResponseError, EiaUnreachableError, ReleaseTooLargeError
+from resources.eia.errors import EiaBusyError, EiaResponseError, EiaTlsError, EiaUnreachableError, ReleaseTooLargeError
 from resources.eia.published import NotModified, Validators
 
 log = logging.getLogger(__name__)
@@ -26,6 +30,8 @@ _EXCERPT_BYTES = 16_384
 _SECRET_PARAMETER = re.compile(
     r"""(?i)((?:[?&]|\b)[\w.%-]*(?:key|token|secret|sig|signature|credential|password)["']?\s*[=:]\s*["']?)[^&\s"',}\])>]+"""
 )
+_SHORTEST_SECRET = 4  # shorter ones are in every text
+_CONTROL = re.compile(r"[\x00-\x08\x0e-\x1f]")
 _USER_INFO = re.compile(r"(?<=//)[^/@\s]+@")
 
 
@@ -69,18 +75,33 @@ class _FailedAttempt(Exception):  # noqa: N818 - never leaves this module
     """One attempt came to nothing; another may not."""
 
     def __init__(
-        self, address: str, reason: str, *, connected: bool = True, retry_after_s: float | None = None
+        self,
+        address: str,
+        reason: str,
+        *,
+        connected: bool = True,
+        retry_after_s: float | None = None,
+        error: type[EiaUnreachableError] = EiaUnreachableError,
     ) -> None:
         super().__init__(f"{address}: {reason}")
         self.reason = reason
         self.connected = connected
         self.retry_after_s = retry_after_s
+        self.error = error
 
 
-def scrub(text: str, *, secret: str | None = None) -> str:
+# What to do about an answer that asking again will not change; about any other, the address is what to look at.
+_ADVICE = {
+    401: "Check the credentials in the address",
+    403: "It refuses this machine or these credentials: check that a browser gets it from here, or use another source",
+}
+_MOVED = "If the release has moved for good, point FORECAST_EIA_SOURCE at its new address"
+
+
+def scrub(text: str, *, secret: str | Sequence[str] | None = None) -> str:
     """Text without user info in addresses, without values of parameters named like secrets, without `secret`."""
-    if secret:
-        text = text.replace(secret, "***")
+    for each in [secret] if isinstance(secret, str) else secret or ():
+        text = text.replace(each, "***")
     return _USER_INFO.sub("***@", _SECRET_PARAMETER.sub(r"\1***", text))
 
 
@@ -121,18 +142,21 @@ def download(
 
     Raises:
         EiaUnreachableError: No usable answer after the last attempt, or none may come within the bounds.
+        EiaBusyError: To the last the answer was "not now".
+        EiaTlsError: Whoever answered could not prove to be the host; not tried again.
         EiaResponseError: An HTTP status that asking again will not change, or a redirect that leads elsewhere.
         ReleaseTooLargeError: More than `limits.max_bytes`.
     """
     request = httpx.Request("GET", url, params=list(params) or None, headers=_headers(validators))
     address = scrub(str(request.url), secret=secret)
+    secrets = [*([secret] if secret else []), *_secrets_of(request.url)]
     started = attempt_started = time.monotonic()
     tried, online = 0, False
 
     def pause(error: Exception) -> bool | float:
         nonlocal online
         now = time.monotonic()
-        if not isinstance(error, _FailedAttempt):
+        if not isinstance(error, _FailedAttempt) or error.error is EiaTlsError:
             return False
         online = online or error.connected
         if not online:  # the next attempt may take as long again
@@ -158,11 +182,17 @@ def download(
                     connect_s=limits.connect_s if online else min(limits.connect_s, _left(started, limits.offline_s)),
                     read_s=min(limits.read_s, _left(started, limits.total_s)),
                 )
-                return _attempt(request, address, deadline=started + limits.total_s, limits=bounds, secret=secret)
+                return _attempt(request, address, deadline=started + limits.total_s, limits=bounds, secrets=secrets)
     except _FailedAttempt as failure:
-        reason, wait = failure.reason, failure.retry_after_s
+        error, reason, wait = failure.error, failure.reason, failure.retry_after_s
     # Outside the handler: the chain would lead to httpx's exception, which holds the request and so the key.
-    raise EiaUnreachableError(address, reason, attempts=tried, retry_after_s=300.0 if wait is None else wait)
+    raise error(address, reason, attempts=tried, retry_after_s=300.0 if wait is None else wait)
+
+
+def _secrets_of(url: httpx.URL) -> list[str]:
+    """What an address carries that nobody else should read; an answer may repeat it."""
+    values = [value for name, value in url.params.multi_items() if _SECRET_PARAMETER.match(f"?{name}=x")]
+    return [value for value in (url.username, url.password, *values) if len(value) >= _SHORTEST_SECRET]
 
 
 def _left(started: float, seconds: float) -> float:
@@ -180,7 +210,7 @@ def _headers(validators: Validators | None) -> dict[str, str]:
 
 
 def _attempt(
-    request: httpx.Request, address: str, *, deadline: float, limits: Limits, secret: str | None
+    request: httpx.Request, address: str, *, deadline: float, limits: Limits, secrets: Sequence[str]
 ) -> Download | NotModified:
     try:
         with httpx.Client(timeout=httpx.Timeout(limits.read_s, connect=limits.connect_s)) as client:
@@ -190,32 +220,39 @@ def _attempt(
                 try:
                     there = response.next_request
                     if there is None:
-                        return _answer(response, address, deadline=deadline, limits=limits, secret=secret)
+                        return _answer(response, address, deadline=deadline, limits=limits, secrets=secrets)
                     if not may_follow(hop.url, there.url):
-                        reason = scrub(f"it redirects to {there.url}, which is not followed", secret=secret)
-                        raise EiaResponseError(address, response.status_code, reason)
+                        reason = scrub(f"it redirects to {there.url}, which is not followed", secret=secrets)
+                        raise EiaResponseError(address, response.status_code, reason, advice=_MOVED)
                     hop = there
                 finally:
                     response.close()
     except httpx.RequestError as error:
-        reason = scrub(f"{type(error).__name__}: {error}", secret=secret)
+        reason = scrub(f"{type(error).__name__}: {error}", secret=secrets)
+        if _is_tls_failure(error):
+            raise _FailedAttempt(address, f"TLS failed, {reason}", error=EiaTlsError) from None
         connected = not isinstance(error, httpx.ConnectError | httpx.ConnectTimeout)
         raise _FailedAttempt(address, reason, connected=connected) from None
     raise EiaResponseError(address, response.status_code, f"more than {MAX_REDIRECTS} redirects")
 
 
 def _answer(
-    response: httpx.Response, address: str, *, deadline: float, limits: Limits, secret: str | None
+    response: httpx.Response, address: str, *, deadline: float, limits: Limits, secrets: Sequence[str]
 ) -> Download | NotModified:
     status = response.status_code
     if status == httpx.codes.TOO_MANY_REQUESTS or status >= 500:
-        raise _FailedAttempt(address, f"HTTP {status}", retry_after_s=_retry_after(response.headers))
+        wait = _retry_after(response.headers)
+        raise _FailedAttempt(address, f"HTTP {status}", retry_after_s=wait, error=EiaBusyError)
     conditional = {"if-none-match", "if-modified-since"} & response.request.headers.keys()
     if status == httpx.codes.NOT_MODIFIED and conditional:
         return NotModified(address)
+    encoding = response.headers.get("content-encoding", "identity").strip().lower()
+    if encoding not in {"gzip", "identity"}:
+        raise EiaResponseError(address, status, f"encoded as {encoding[:50]!r}, only gzip was asked for")
     if status != httpx.codes.OK:
         excerpt = next(response.iter_bytes(_EXCERPT_BYTES), b"")
-        raise EiaResponseError(address, status, scrub(describe(excerpt), secret=secret))
+        advice = _ADVICE.get(status, "Check the address")
+        raise EiaResponseError(address, status, scrub(describe(excerpt), secret=secrets), advice=advice)
     if int(response.headers.get("content-length", 0)) > limits.max_bytes:
         raise ReleaseTooLargeError(address, limits.max_bytes)
     content = bytearray()
@@ -234,9 +271,18 @@ def _answer(
     )
 
 
+def _is_tls_failure(error: BaseException | None) -> bool:
+    """Whether TLS itself failed; a connection that was cut meanwhile is worth another try."""
+    while error is not None and not isinstance(error, ssl.SSLError):
+        error = error.__cause__ or error.__context__
+    return error is not None and not isinstance(error, ssl.SSLEOFError | ssl.SSLZeroReturnError)
+
+
 def describe(body: bytes) -> str:
     """What an unexpected answer is or says: an API's own message, a page's title, or its first words."""
     text = body[:_EXCERPT_BYTES].decode("utf-8", "replace").strip()
+    if _CONTROL.search(text):
+        return f"no text but bytes that begin {body[:8].hex(' ')}"
     if title := re.search(r"(?is)<title[^>]*>(.*?)</title>", text):
         return f"an HTML page, {' '.join(title[1].split())[:100]!r}"
     if re.match(r"(?i)<(!doctype\s+)?html", text):

@@ -13,6 +13,8 @@ from typing import Literal
 from urllib.parse import urlsplit, urlunsplit
 from urllib.request import url2pathname
 
+import httpx
+
 from resources.eia.errors import (
     EiaResponseError,
     EiaUnreachableError,
@@ -182,9 +184,15 @@ def open_files(
     Raises:
         SourceSpecError: It names none: an unknown scheme, a path that does not exist, a file of another type.
     """
-    parts = urlsplit(spec)
-    if parts.scheme in {"http", "https"}:
-        if not parts.hostname:
+    try:
+        parts = urlsplit(spec)
+        remote = httpx.URL(spec) if parts.scheme in {"http", "https"} else None
+    except (ValueError, httpx.InvalidURL) as error:
+        # It may be an unusual password that makes it none; what stands behind the colon may quote that.
+        shown = scrub(re.sub(r"(?<=//).*@", "***@", spec))
+        raise SourceSpecError(shown, f"no address: {str(error).partition(':')[0]}") from None
+    if remote is not None:
+        if not remote.host:
             raise SourceSpecError(scrub(spec), "the address has no host")
         return RemoteFiles(spec, now=now, series=series, limits=limits)
     if parts.scheme == "file":

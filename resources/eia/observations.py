@@ -1,7 +1,8 @@
 """What observations must be, and the one place that says so.
 
 One series, known as of one week: Fridays, one row a week, positive plausible figures, up to that week and not beyond.
-Weeks the source leaves out inside the history are allowed and reported (all products lack 1991-05-03 at EIA itself).
+Weeks the source leaves out inside the history are allowed and reported (all products lack 1991-05-03 at EIA itself),
+but not where a model needs every week.
 """
 
 from collections.abc import Hashable
@@ -12,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from resources.eia.calendar import due
-from resources.eia.errors import Finding, ObservationsInvalidError, WeekNotReleasedError
+from resources.eia.errors import Finding, MissingWeeksError, ObservationsInvalidError, WeekNotReleasedError
 
 if TYPE_CHECKING:
     from pandera.pandas import DataFrameSchema
@@ -46,7 +47,12 @@ class ObservationsReport:
 
 
 def validate(
-    frame: pd.DataFrame, *, unique_id: str, week: date, plausible: tuple[float, float] | None = None
+    frame: pd.DataFrame,
+    *,
+    unique_id: str,
+    week: date,
+    plausible: tuple[float, float] | None = None,
+    complete_from: date | None = None,
 ) -> tuple[pd.DataFrame, ObservationsReport]:
     """The observations of a series as known when a week was released.
 
@@ -55,6 +61,7 @@ def validate(
         unique_id: The series.
         week: The Friday after which nothing may be seen.
         plausible: Lowest and highest figure to believe, thousand barrels per day.
+        complete_from: The day from which on no week may be missing; a series that begins later is only young.
 
     Returns:
         `unique_id`, `ds`, `y`, one row a week with `ds <= week`, and the report on it.
@@ -62,6 +69,7 @@ def validate(
     Raises:
         WeekNotReleasedError: The last row is not `week`.
         ObservationsInvalidError: Any of the rules is broken; every violation is listed.
+        MissingWeeksError: Weeks are missing from `complete_from` on.
     """
     import pandera.pandas as pa
 
@@ -74,7 +82,11 @@ def validate(
     except pa.errors.SchemaErrors as error:
         raise ObservationsInvalidError(unique_id, _findings(error.failure_cases, known)) from error
     checked.insert(0, "unique_id", pd.Series([unique_id] * len(checked), dtype="str"))
-    return checked, _report(checked, unique_id)
+    report = _report(checked, unique_id)
+    missing = [gap for gap in report.gaps if complete_from is not None and gap >= complete_from]
+    if complete_from is not None and missing:
+        raise MissingWeeksError(unique_id, missing, needed_from=complete_from)
+    return checked, report
 
 
 def schema(plausible: tuple[float, float] | None = None) -> "DataFrameSchema":

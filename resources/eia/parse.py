@@ -63,12 +63,12 @@ def newest_in_csv(head: bytes, tail: bytes, *, unique_id: str) -> date:
         found += [day for day in [next(weeks, None)] if day]
     if not found:
         raise ReleaseFormatError(unique_id, "first and last lines", "no row with a date and a number")
-    return date.fromisoformat(max(found))
+    return _date(max(found), unique_id=unique_id, where="first and last lines")
 
 
 def _csv_rows(content: bytes, *, unique_id: str) -> Iterator[tuple[date, float]]:
     lines = _decode(content, unique_id).splitlines()
-    reader = ((number, cells) for number, cells in _cells(lines) if cells)
+    reader = ((number, cells) for number, cells in _cells(lines, unique_id=unique_id) if cells)
     number, header = next(reader, (1, []))
     if header != CSV_HEADER:
         raise ReleaseFormatError(unique_id, f"row {number}", f"the header must be date,value, not {','.join(header)!r}")
@@ -86,19 +86,25 @@ def _csv_rows(content: bytes, *, unique_id: str) -> Iterator[tuple[date, float]]
             yield week, _figure(cells[1], unique_id=unique_id, where=where)
 
 
-def _cells(lines: list[str]) -> Iterator[tuple[int, list[str]]]:
+def _cells(lines: list[str], *, unique_id: str) -> Iterator[tuple[int, list[str]]]:
     comments = 0
     while comments < len(lines) and lines[comments].startswith("#"):
         comments += 1
-    for number, cells in enumerate(csv.reader(lines[comments:]), start=comments + 1):
-        yield number, [cell.strip() for cell in cells]
+    rows = csv.reader(lines[comments:])
+    try:
+        for cells in rows:
+            yield comments + rows.line_num, [cell.strip() for cell in cells]
+    except csv.Error as error:
+        raise ReleaseFormatError(unique_id, f"row {comments + rows.line_num}", str(error)) from error
 
 
 def _api_rows(content: bytes, *, unique_id: str) -> Iterator[tuple[date, float]]:
     try:
         rows: list[dict[str, Any]] = json.loads(content)["rows"]
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise ReleaseFormatError(unique_id, "the document", f"not the rows of the API: {error!r}") from error
+    if not (isinstance(rows, list) and all(isinstance(row, dict) for row in rows)):
+        raise ReleaseFormatError(unique_id, "the document", "not a list of the API's rows")
     for number, row in enumerate(rows, start=1):
         where = f"row {number}"
         if missing := {"period", "series", "units", "value"} - row.keys():

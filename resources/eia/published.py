@@ -1,6 +1,7 @@
 """What a source hands over: a release as published, and the two short answers."""
 
 import hashlib
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Literal, Protocol
@@ -72,6 +73,11 @@ class Newest:
 
 class Source(Protocol):
     """A place that has releases."""
+
+    @property
+    def now(self) -> Callable[[], datetime]:
+        """The clock; its times are aware."""
+        ...
 
     def published(self, unique_id: str, *, validators: Validators | None = None) -> Published | NotModified:
         """The newest release of a series, or `NotModified` where it is the one the validators stand for."""

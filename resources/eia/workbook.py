@@ -1,12 +1,12 @@
 """EIA's official workbook, `<SERIES>w.xls`, read strictly.
 
 It has a sheet `Contents`, and a sheet `Data 1` with three heading rows (link and title; `Sourcekey` and the series;
-`Date` and the title with its unit), then one row a week: a date, a number.
+`Date` and the title with its unit), then one row a week: a date, a number. A further column is refused: which of two is
+the series is not ours to guess.
 """
 
 import io
 import re
-import struct
 from collections.abc import Iterator
 from datetime import date, datetime
 from typing import TYPE_CHECKING
@@ -50,17 +50,18 @@ def read_workbook(content: bytes, *, unique_id: str) -> list[tuple[date, float]]
         )
     if unique_id not in keys:
         raise SeriesMismatchError(unique_id, ", ".join(map(str, keys)))
-    column = 1 + keys.index(unique_id)
-    title = str(titles[column - 1])
+    if len(keys) > 1:
+        reason = f"must be the date and the series, not {', '.join(map(str, (date_label, *keys)))}"
+        raise WorkbookError(unique_id, f"sheet {DATA!r}, columns", reason)
+    title = str(titles[0])
     unit = _UNIT.search(title)
     if unit is None or unit[1].strip().lower() != "thousand barrels per day":
         raise UnitError(unique_id, unit[1] if unit else title)
-    return list(_rows(sheet, column, datemode=datemode, unique_id=unique_id))
+    return list(_rows(sheet, datemode=datemode, unique_id=unique_id))
 
 
 def _open(content: bytes, unique_id: str) -> tuple["Sheet", int]:
     import xlrd
-    from xlrd.compdoc import CompDocError
 
     if not content.startswith(OLE2):
         raise WorkbookError(unique_id, "the whole of it", f"not a workbook of type .xls, begins {content[:20]!r}")
@@ -70,7 +71,7 @@ def _open(content: bytes, unique_id: str) -> tuple["Sheet", int]:
     except xlrd.XLRDError as error:
         hint = "it is encrypted" if "encrypted" in str(error) else f"damaged ({error})"
         raise WorkbookError(unique_id, "the whole of it", hint) from error
-    except (CompDocError, struct.error, AssertionError, LookupError, ValueError, TypeError, OverflowError) as error:
+    except Exception as error:  # what a damaged byte raises in xlrd is anything: ZeroDivisionError, AttributeError, ...
         raise WorkbookError(unique_id, "the whole of it", f"truncated or damaged ({error!r})") from error
     if missing := {CONTENTS, DATA} - set(book.sheet_names()):
         raise WorkbookError(
@@ -79,12 +80,12 @@ def _open(content: bytes, unique_id: str) -> tuple["Sheet", int]:
     return book.sheet_by_name(DATA), book.datemode
 
 
-def _rows(sheet: "Sheet", column: int, *, datemode: int, unique_id: str) -> Iterator[tuple[date, float]]:
+def _rows(sheet: "Sheet", *, datemode: int, unique_id: str) -> Iterator[tuple[date, float]]:
     import xlrd
 
     empty = {xlrd.XL_CELL_EMPTY, xlrd.XL_CELL_BLANK}
     for index in range(_HEADING_ROWS, sheet.nrows):
-        day, figure = sheet.cell(index, 0), sheet.cell(index, column)
+        day, figure = sheet.cell(index, 0), sheet.cell(index, 1)
         if figure.ctype in empty:
             continue
         where = f"sheet {DATA!r}, row {index + 1}"

@@ -101,6 +101,16 @@ def test_a_page_given_twice_is_refused_when_read(server, api, reply) -> None:
         parse(got)
 
 
+def test_pages_without_end_are_not_asked_for(server, api, reply) -> None:
+    page = {"response": {"total": 10**9, "data": [row(week) for week in WEEKS[:3]]}}
+    server.on(PATH, reply(body=json.dumps(page).encode()))
+    with pytest.raises(
+        EiaResponseError, match="60 rows of WGFUPUS2 came, 1000000000 were announced: a page is missing"
+    ):
+        api.published("WGFUPUS2")
+    assert len(server.seen) == 21
+
+
 def test_a_series_the_route_lacks_is_unknown(server, api, answer) -> None:
     server.on(PATH, answer)
     for ask in (api.published, api.newest_week):

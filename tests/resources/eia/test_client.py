@@ -1,13 +1,13 @@
 import logging
 import subprocess
 import sys
-from datetime import date
+from datetime import UTC, date, datetime
 from pathlib import Path
 
 import pytest
 
 from resources.eia.client import EiaClient
-from resources.eia.errors import UnknownSeriesError
+from resources.eia.errors import FutureWeekError, ObservationsInvalidError, UnknownSeriesError
 from resources.eia.published import NotModified, Published
 
 
@@ -24,7 +24,10 @@ def test_the_newest_week_is_the_newest_that_every_series_has(folder: Path, now) 
     assert client.newest_week(["WGFUPUS2", "WDIUPUS2"]) == date(2024, 6, 21)
 
 
-def test_asking_again_is_conditional_until_something_changes(server, reply, now, limits, make_workbook) -> None:
+def test_asking_again_is_conditional_until_something_changes(server, reply, limits, make_workbook) -> None:
+    def now() -> datetime:
+        return datetime(2024, 7, 11, tzinfo=UTC)
+
     later = make_workbook([(date(2024, 6, 28), 9424), (date(2024, 7, 5), 9398)])
     server.on(
         "/WGFUPUS2w.xls",
@@ -55,6 +58,19 @@ def test_releases_are_handed_through_and_told(folder: Path, now, caplog) -> None
 def test_a_series_the_source_lacks_is_an_error_for_all(folder: Path, now) -> None:
     with pytest.raises(UnknownSeriesError):
         EiaClient.open(str(folder), now=now).newest_week(["WGFUPUS2", "WKJUPUS2"])
+
+
+@pytest.mark.parametrize(
+    ("day", "error", "said"),
+    [
+        ("2024-07-05", FutureWeekError, "goes on to 2024-07-05 at the source, the newest week due .* is 2024-06-28"),
+        ("2024-07-01", ObservationsInvalidError, "week 2024-07-01: the newest day must be a Friday, is Monday"),
+    ],
+)
+def test_what_cannot_be_the_newest_week_is_refused(folder: Path, now, day: str, error: type, said: str) -> None:
+    (folder / "WGFUPUS2.csv").write_text(f"date,value\n2024-06-28,9424\n{day},9400\n")
+    with pytest.raises(error, match=said):
+        EiaClient.open(str(folder), now=now).newest_week(["WGFUPUS2"])
 
 
 def test_no_series_have_no_newest_week(folder: Path, now) -> None:

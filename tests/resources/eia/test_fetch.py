@@ -59,6 +59,7 @@ def test_a_final_answer_is_not_tried_again(server, reply, limits, status: int) -
     with pytest.raises(EiaResponseError, match=f"HTTP {status}: an HTML page, 'Not here'") as caught:
         download(url, limits=limits)
     assert (len(server.seen), caught.value.status) == (1, status)
+    assert ("refuses this machine" in str(caught.value)) == (status == 403)
 
 
 @pytest.mark.parametrize(
@@ -111,6 +112,16 @@ def test_an_oversize_answer_is_refused(server, reply, limits, body, headers) -> 
     with pytest.raises(ReleaseTooLargeError, match="1,000 bytes"):
         download(server.on("/a", reply(body=body, headers=headers)), limits=replace(limits, max_bytes=1000))
     assert len(server.seen) == 1
+
+
+@pytest.mark.parametrize("status", [200, 404])
+@pytest.mark.parametrize("encoding", ["gzip, gzip", "br", "deflate"])
+def test_an_encoding_that_was_not_asked_for_is_not_decoded(server, reply, limits, encoding: str, status: int) -> None:
+    body = gzip.compress(gzip.compress(bytes(100_000_000), 1))
+    started = time.process_time()
+    with pytest.raises(EiaResponseError, match=f"encoded as '{encoding}', only gzip was asked for"):
+        download(server.on("/a", reply(status, body, headers={"Content-Encoding": encoding})), limits=limits)
+    assert time.process_time() - started < 1.0
 
 
 def test_a_redirect_on_the_same_host_is_followed(server, reply, limits) -> None:
@@ -234,8 +245,9 @@ def test_the_http_libraries_log_no_key(server, reply, limits, caplog) -> None:
         (b"<html>sorry</html>", "an HTML page"),
         (b'{"error": "nope",\n "code": 404}', '{"error": "nope", "code": 404}'),
         (b"\xff\xfe", "\ufffd\ufffd"),
+        (b"PK\x03\x04" + bytes(100), "no text but bytes that begin 50 4b 03 04 00 00 00 00"),
     ],
-    ids=["empty", "html", "json", "not text"],
+    ids=["empty", "html", "json", "not UTF-8", "not text"],
 )
 def test_an_unexpected_answer_is_described(body: bytes, said: str) -> None:
     assert describe(body) == said

@@ -163,6 +163,8 @@ def test_a_file_that_may_not_be_read_is_unreachable(tmp_path: Path, now) -> None
         ("file://nowhere/all.csv", "three slashes"),
         ("s3://bucket/folder", "s3:// is not supported"),
         ("https:///WGFUPUS2.csv", "no host"),
+        ("http://[::1/WGFUPUS2.csv", "no address: Invalid IPv6 URL"),
+        ("http://127.0.0.1:http/WGFUPUS2.csv", "no address: Invalid port"),
     ],
 )
 def test_what_names_no_files_is_refused(now, spec: str, said: str) -> None:

@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 
 from resources.eia.calendar import EASTERN
-from resources.eia.errors import ObservationsInvalidError, WeekNotReleasedError
+from resources.eia.errors import MissingWeeksError, ObservationsInvalidError, WeekNotReleasedError
 from resources.eia.observations import validate
 from resources.eia.parse import parse
 from resources.eia.published import Published
@@ -39,6 +39,22 @@ def test_nothing_after_the_week_is_seen_or_checked(frame: pd.DataFrame) -> None:
 def test_weeks_the_source_leaves_out_are_reported(frame: pd.DataFrame) -> None:
     _, report = validate(frame.drop(index=[1, 2]), unique_id="WGFUPUS2", week=W)
     assert report.gaps == (date(2024, 6, 14), date(2024, 6, 21))
+
+
+def test_weeks_that_a_model_needs_may_not_be_missing(frame: pd.DataFrame) -> None:
+    gappy = frame.drop(index=[1, 2])
+    with pytest.raises(
+        MissingWeeksError, match=r"no figure for 2024-06-14, 2024-06-21; .* from 2024-06-07 on"
+    ) as caught:
+        validate(gappy, unique_id="WGFUPUS2", week=W, complete_from=date(2024, 6, 7))
+    assert caught.value.weeks == (date(2024, 6, 14), date(2024, 6, 21))
+    _, report = validate(gappy, unique_id="WGFUPUS2", week=W, complete_from=W)
+    assert len(report.gaps) == 2, "before the weeks that are needed, a gap is a fact"
+
+
+def test_a_young_series_has_no_gap_before_it_began(frame: pd.DataFrame) -> None:
+    _, report = validate(frame, unique_id="WGFUPUS2", week=W, complete_from=date(2013, 1, 4))
+    assert report.gaps == ()
 
 
 def test_a_week_not_yet_there_says_when_it_is_due(frame: pd.DataFrame) -> None:

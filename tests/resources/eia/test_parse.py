@@ -77,6 +77,8 @@ def test_a_week_without_figure_is_left_out() -> None:
             id="out of order",
         ),
         pytest.param(b"date,value\n\xff", "byte 11: not UTF-8", id="not text"),
+        pytest.param(b'date,value\n"' + b"1" * 200_000, "row 2: field larger than field limit", id="endless cell"),
+        pytest.param(b"x," * 50_000, r"not 'x,x,.*\.\.\. \(100,0\d\d characters\)", id="endless header"),
     ],
 )
 def test_a_csv_that_is_none_is_refused_by_row(content: bytes, said: str) -> None:
@@ -103,6 +105,8 @@ def test_rows_of_the_api_are_read_from_strings_and_numbers() -> None:
             b'{"rows": [{"period": "2024-06-28"}]}', ReleaseFormatError, "lacks series, units, value", id="bare"
         ),
         pytest.param(b"{}", ReleaseFormatError, "not the rows of the API", id="no rows"),
+        pytest.param(b'{"rows": [1]}', ReleaseFormatError, "not a list of the API's rows", id="no row"),
+        pytest.param(b'{"rows": ' + b"[" * 100_000, ReleaseFormatError, "not the rows of the API", id="nested"),
         pytest.param(b"<html>", ReleaseFormatError, "not the rows of the API", id="no JSON"),
     ],
 )
@@ -135,6 +139,11 @@ def test_any_bytes_are_read_or_refused_by_name(noise: bytes) -> None:
     for content in (noise, b"date,value\n" + noise):
         with suppress(ReleaseFormatError):
             assert len(parse(release(content)))
+
+
+def test_a_newest_week_that_no_calendar_has_is_refused() -> None:
+    with pytest.raises(ReleaseFormatError, match="'2024-06-31' is no day of the calendar"):
+        newest_in_csv(b"date,value\n", b"2024-06-28,1\n2024-06-31,2\n", unique_id="WGFUPUS2")
 
 
 def test_the_newest_week_of_neither_end_is_refused() -> None:

@@ -1,10 +1,11 @@
-from datetime import date
+from datetime import date, timedelta
 from pathlib import Path
 
 import pytest
 
 from resources.eia.errors import SeriesMismatchError, UnitError, WorkbookError
 from resources.eia.workbook import read_workbook
+from tests.workbooks import TITLE
 
 WEEKS = (date(2024, 6, 21), date(2024, 6, 28))
 
@@ -39,8 +40,8 @@ def test_a_cell_that_is_not_what_its_column_holds_is_refused_by_row(make_workboo
     [
         pytest.param({"sheets": ("Contents", "Data 2")}, "no Data 1 among Contents, Data 2", id="no data"),
         pytest.param({"sheets": ("Data 1",)}, "no Contents among Data 1", id="no contents"),
-        pytest.param({"heading": ("Key", "Date")}, "must begin Sourcekey and Date, not 'Key'", id="no source key"),
-        pytest.param({"heading": ("Sourcekey", "Day")}, "not 'Sourcekey' and 'Day'", id="no date column"),
+        pytest.param({"keys": ("Key", "WGFUPUS2")}, "must begin Sourcekey and Date, not 'Key'", id="no source key"),
+        pytest.param({"titles": ("Day", TITLE)}, "not 'Sourcekey' and 'Day'", id="no date column"),
         pytest.param({"rows": ()}, "3 rows and 2 columns, no figures", id="no rows"),
     ],
 )
@@ -51,13 +52,13 @@ def test_another_layout_is_refused(make_workbook, changes, said: str) -> None:
 
 def test_another_series_is_refused(make_workbook) -> None:
     with pytest.raises(SeriesMismatchError, match="asked for series WGFUPUS2, the release holds WDIUPUS2"):
-        read_workbook(make_workbook(key="WDIUPUS2"), unique_id="WGFUPUS2")
+        read_workbook(make_workbook(keys=("Sourcekey", "WDIUPUS2")), unique_id="WGFUPUS2")
 
 
 @pytest.mark.parametrize("title", ["Stocks of Gasoline  (Thousand Barrels)", "Gasoline (Percent)", "Gasoline"])
 def test_another_unit_is_refused(make_workbook, title: str) -> None:
     with pytest.raises(UnitError, match="thousand barrels per day"):
-        read_workbook(make_workbook(title=title), unique_id="WGFUPUS2")
+        read_workbook(make_workbook(titles=("Date", title)), unique_id="WGFUPUS2")
 
 
 @pytest.mark.parametrize(
@@ -77,12 +78,20 @@ def test_what_is_no_workbook_is_refused_by_name(content: bytes, said: str) -> No
 
 
 def test_an_encrypted_workbook_is_refused_as_such(make_workbook) -> None:
-    content = make_workbook()
-    stream = 512 * 3  # after header, FAT and directory
-    opening = stream + 4 + 16
-    protected = content[:opening] + b"\x2f\x00\x02\x00\x01\x00" + content[opening:-6]
     with pytest.raises(WorkbookError, match="encrypted"):
-        read_workbook(protected, unique_id="WGFUPUS2")
+        read_workbook(make_workbook(encrypted=True), unique_id="WGFUPUS2")
+
+
+def test_a_further_column_is_refused_by_name(make_workbook) -> None:
+    rows = [(WEEKS[0], 8969, 1), (WEEKS[1], 9424, 2)]
+    content = make_workbook(rows, keys=("Sourcekey", "WGFUPUS2", "WDIUPUS2"), titles=("Date", TITLE, "Other (Percent)"))
+    with pytest.raises(WorkbookError, match="must be the date and the series, not Date, WGFUPUS2, WDIUPUS2"):
+        read_workbook(content, unique_id="WGFUPUS2")
+
+
+def test_a_long_history_is_written_and_read(make_workbook) -> None:
+    rows = [(date(1991, 2, 8) + timedelta(weeks=n), 5000 + n) for n in range(2000)]
+    assert read_workbook(make_workbook(rows), unique_id="WGFUPUS2") == [(day, float(y)) for day, y in rows]
 
 
 def test_the_official_workbook_of_2017_is_read(shared_data: Path) -> None:
