@@ -42,7 +42,8 @@ class Reporter:
         say(f"data version {data_version}")
         if self.pipes is not None:
             images = {name: image(draw()) for name, draw in (plots or {}).items()}
-            self.pipes.report_asset_materialization(metadata={**metadata, **images}, data_version=data_version)
+            # Dagster shows them in this order.
+            self.pipes.report_asset_materialization(metadata={**images, **metadata}, data_version=data_version)
 
 
 class Throttle:

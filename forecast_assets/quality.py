@@ -11,11 +11,9 @@ from forecast_assets.partitions import week_of
 from forecast_assets.settings import Settings
 from forecast_assets.tables import OUTLIER_FLAGS, STRUCTURAL_BREAK
 from forecasting.breaks import BreakRule
+from forecasting.by_series import by_series
 from forecasting.span import span_start, split_by_length
 from resources.lake import Lake
-
-# At this stage breaks are not looked for yet.
-_NO_BREAKS = pd.DataFrame(columns=["name", "start", "end"])
 
 
 def last_tuned_week(week: date, *, horizon: int) -> date:
@@ -40,8 +38,8 @@ def outlier_flags(
     context: dg.AssetExecutionContext, settings: dg.ResourceParam[Settings], lake: Lake
 ) -> dg.MaterializeResult[None]:
     """Flag outliers of every series that is long enough."""
+    from forecasting import plots
     from forecasting.outliers import flag_outliers
-    from forecasting.plots import series_with_outliers
 
     week = week_of(context.partition_key)
     start = span_start(week, weeks=settings.training_weeks)
@@ -60,15 +58,11 @@ def outlier_flags(
         week,
         flags,
         metadata={
+            **pictures(counts.index, lambda name: plots.stl_panels(of_series(flags, name)), what="stl"),
+            **pictures(counts.index, lambda name: plots.yearly_moments(of_series(flags, name)), what="yearly"),
+            **pictures(counts.index, lambda name: plots.correlograms(of_series(flags, name)), what="correlogram"),
             "outliers": int(counts.sum()),
-            "outliers_by_series": {str(name): int(count) for name, count in counts.items()},
-            **pictures(
-                counts.index,
-                lambda name: series_with_outliers(
-                    of_series(observations, name), of_series(flags, name), breaks=_NO_BREAKS
-                ),
-                what="outliers",
-            ),
+            **by_series("outliers", counts),
         },
     )
 
@@ -97,17 +91,13 @@ def structural_break(
     breaks = find_breaks(observations, break_rules(settings), last=last, fence=settings.outlier_fence)
     for name in sorted(set(names) - set(breaks["unique_id"])):
         context.log.info(f"{name}: no structural break as of {last}")
+    sums = breaks.groupby("unique_id")[["weeks", "outliers"]].sum().reindex(names, fill_value=0)
     return stored(
         lake,
         "structural_break",
         week,
         breaks,
         metadata={
-            "breaks": len(breaks),
-            "weeks": int(breaks["weeks"].sum()),
-            "outliers": int(breaks["outliers"].sum()),
-            "share": round(float(breaks["outliers"].sum() / breaks["weeks"].sum()), 4) if len(breaks) else 0.0,
-            "spans": markdown_table(breaks[["unique_id", "name", "start", "end", "weeks", "outliers"]]),
             **pictures(
                 names,
                 lambda name: series_with_outliers(
@@ -115,6 +105,10 @@ def structural_break(
                 ),
                 what="break",
             ),
+            "breaks": len(breaks),
+            **by_series("weeks", sums["weeks"]),
+            **by_series("share", sums["outliers"] / sums["weeks"].clip(lower=1)),
+            "spans": markdown_table(breaks[["unique_id", "name", "start", "end", "weeks", "outliers"]]),
         },
     )
 

@@ -135,6 +135,11 @@ class Search:
         )
 
     @property
+    def splits(self) -> Splits:
+        """How every series is cut."""
+        return self._splits
+
+    @property
     def origins(self) -> tuple[int, int]:
         """Origins finished, and origins in all."""
         return self._backtest.origins

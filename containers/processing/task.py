@@ -12,6 +12,7 @@ from containers.parameters import Parameters
 from containers.reporting import Reporter, markdown_table, open_reporter
 from containers.tables import TableError, content_digest, read_table, write_table
 from forecasting import plots
+from forecasting.by_series import by_series
 from forecasting.counterfactual import counterfactual
 from forecasting.span import split_by_length
 
@@ -70,14 +71,19 @@ def _observations(paths: Paths, week: dt.date) -> pd.DataFrame:
 
 
 def _report(reporter: Reporter, table: pd.DataFrame) -> None:
+    within = table[table["replaced"]]
     replaced = table.groupby("unique_id", sort=True).agg(weeks=("ds", "size"), replaced=("replaced", "sum"))
+    # Nothing replaced is no change; a gap in the series of numbers would be drawn as a straight line.
+    change = (100 * (within["counterfactual"] / within["y"] - 1)).groupby(within["unique_id"]).mean()
+    replaced["change, %"] = change.reindex(replaced.index, fill_value=0.0)
     for series, row in replaced.iterrows():
-        reporter.log(f"{series}: {row['replaced']} of {row['weeks']} weeks replaced")
-
+        reporter.log(f"{series}: {row['replaced']:.0f} of {row['weeks']:.0f} weeks replaced")
     reporter.materialized(
         {
             "series": len(replaced),
             "replaced_weeks": int(replaced["replaced"].sum()),
+            **by_series("replaced_weeks", replaced["replaced"]),
+            **by_series("change_percent", replaced["change, %"]),
             "by_series": markdown_table(replaced.reset_index()),
         },
         data_version=content_digest(table),

@@ -21,6 +21,7 @@ from containers.training.series import Role, RoleFailure, RoleFit, RoleTask, fit
 from containers.training.settings import Settings
 from containers.training.span import read_span
 from forecasting import artifact, plots
+from forecasting.by_series import by_series
 from forecasting.configuration import SEASONAL_NAIVE, Configuration
 from forecasting.diagnostics import diagnose
 from forecasting.engine.arima import prepare
@@ -221,13 +222,20 @@ def _report(reporter: Reporter, outcome: _Outcome, digest: str) -> None:
         )
     for series, failure in outcome.failures.items():
         reporter.log(f"{series}: failed, {failure['error']}: {failure['message']}")
+    observed = _stacked([fit.held_out for fit in outcome.compared]).query("observed").groupby("unique_id")["y"].mean()
+    summary["bias_percent"] = 100 * summary["bias"] / observed
     coverages = [str(name) for name in summary if str(name).startswith("coverage-")]
     measures = ["mase", "ratio_to_naive", *coverages]
     reporter.materialized(
         {
             "series": len(summary),
-            "failures": {"raw_value": outcome.failures, "type": "json"},
             **{f"mean_{name}": round(float(summary[name].mean()), 4) for name in measures},
+            **{
+                key: number
+                for name in (*measures, "bias_percent")
+                for key, number in by_series(name, summary[name]).items()
+            },
+            "failures": {"raw_value": outcome.failures, "type": "json"},
             "scores": markdown_table(
                 scores[["unique_id", "role", "mae", "mase", "bias", *coverages]].rename(
                     columns={name: f"in {name.removeprefix('coverage-')} %" for name in coverages}

@@ -12,9 +12,12 @@ from containers.tables import content_digest, write_table
 from containers.training.settings import Settings
 from containers.training.span import before_held_out, read_span
 from forecasting import plots, tuning
+from forecasting.by_series import by_series
 from forecasting.configuration import Configuration
+from forecasting.cross_validation import Splits
 from forecasting.engine.arima import prepare
 from forecasting.errors import ForecastingError
+from forecasting.plots.tuning import MAX_TRIALS
 
 METRIC = "Mean MSE across all splits"
 _BOARD = ["unique_id", "configuration", "chosen", "loss", "delta", "delta_se"]
@@ -66,7 +69,7 @@ def search(paths: Paths, settings: Settings, reporter: Reporter, stop: StopSigna
         raise
     result = running.result()
     _write(paths, result)
-    _report(reporter, result)
+    _report(reporter, result, data, running.splits)
 
 
 def _candidates(settings: Settings) -> list[Configuration]:
@@ -92,8 +95,10 @@ def _write(paths: Paths, result: tuning.SearchResult) -> None:
     write_table(result.errors, paths.model / "errors.parquet")
 
 
-def _report(reporter: Reporter, result: tuning.SearchResult) -> None:
+def _report(reporter: Reporter, result: tuning.SearchResult, data: pd.DataFrame, scheme: Splits) -> None:
     trials = result.trials
+    told = trials[(trials["rank"] <= MAX_TRIALS) | trials["chosen"]]
+    cutoffs = {str(series): rows["cutoff"].unique() for series, rows in result.errors.groupby("unique_id")}
     for row in trials[trials["chosen"]].itertuples():
         reporter.log(f"{row.unique_id}: {row.configuration}, mean MSE {row.loss:.6g} over {row.n_origins} origins")
     loss = trials.loc[trials["chosen"], "loss"].mean()
@@ -103,8 +108,9 @@ def _report(reporter: Reporter, result: tuning.SearchResult) -> None:
         {
             "trials": len(trials),
             "failed_trials": int((trials["status"] != "ok").sum()),
+            **_numbers(trials),
             "chosen": {"raw_value": {s: c.name for s, c in result.chosen.items()}, "type": "json"},
-            "leaderboard": markdown_table(trials.sort_values(["unique_id", "rank"])[_BOARD]),
+            "leaderboard": markdown_table(told.sort_values(["unique_id", "rank"])[_BOARD]),
         },
         # Not the seconds: the same trials on a slower machine are the same trials.
         data_version=content_digest(trials.drop(columns="seconds"), result.errors),
@@ -112,5 +118,22 @@ def _report(reporter: Reporter, result: tuning.SearchResult) -> None:
             f"leaderboard_{series!s}": partial(plots.leaderboard, rows)
             for series, rows in trials.groupby("unique_id", sort=True)
             if rows["loss"].notna().any()
+        }
+        | {
+            f"splits_{series!s}": partial(plots.splits, rows, scheme, cutoffs.get(str(series), ()))
+            for series, rows in data.groupby("unique_id", sort=True)
         },
     )
+
+
+def _numbers(trials: pd.DataFrame) -> dict[str, int | float]:
+    """What Dagster draws over the weeks: errors as roots of the losses, so that they have the unit of the series."""
+    chosen = trials[trials["chosen"]].set_index("unique_id")
+    default = chosen["loss"] - chosen["delta"]
+    return {
+        **by_series("origins", chosen["n_origins"]),
+        **by_series("chosen_rmse", chosen["loss"] ** 0.5),
+        **by_series("best_rmse", trials.groupby("unique_id")["loss"].min() ** 0.5),
+        # Above zero the chosen configuration forecasts better than the default.
+        **by_series("gain_percent", -100 * chosen["delta"] / default),
+    }

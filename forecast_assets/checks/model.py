@@ -20,10 +20,13 @@ def gate(
 ) -> dg.AssetCheckResult:
     """Block where no series may be published."""
     verdict = verdict_of(lake, week_of(context.partition_key), tolerance=settings.gate_tolerance)
-    consequence = "" if verdict.passed else " The model registered before keeps serving, and the week has no forecast."
+    consequence = (
+        " The model registered before keeps serving, and the week has no forecast. Look at held_out and leaderboard; "
+        "where the figures are right and the demand is new, wait for more weeks or raise gate_tolerance knowingly."
+    )
     return dg.AssetCheckResult(
         passed=verdict.passed,
-        description=verdict.reason + consequence,
+        description=verdict.reason + ("" if verdict.passed else consequence),
         metadata={"verdict": markdown_table(verdict.table), "passing": len(verdict.passing)},
     )
 
@@ -34,7 +37,10 @@ def no_series_held_back(
 ) -> dg.AssetCheckResult:
     """Warn of the series that keep their champion."""
     verdict = verdict_of(lake, week_of(context.partition_key), tolerance=settings.gate_tolerance)
-    stand_ins = " They keep the champion's configuration, or the seasonal naive where there is none."
+    stand_ins = (
+        " They keep the champion's configuration, or the seasonal naive where there is none. Look at their picture "
+        "held_out; nothing need be done unless they are held back week after week."
+    )
     return dg.AssetCheckResult(
         passed=not verdict.held_back,
         severity=dg.AssetCheckSeverity.WARN,
@@ -53,7 +59,10 @@ def every_series_has_a_candidate(
     missing = sorted(set(settings.series_ids) - set(scores.loc[scores["role"] == "candidate", "unique_id"]))
     failures = recorded_failures(lake, week)
     reasons = [f"{row['stage']}: {row['message']}" for row in failures.to_dict("records")]
-    consequence = "They have a stand-in where one could be fitted, and no forecast otherwise."
+    consequence = (
+        "They have a stand-in where one could be fitted, and no forecast otherwise. Mend what the message names, or "
+        "take them out of series in forecast.yaml, and refresh the week."
+    )
     return dg.AssetCheckResult(
         passed=not missing,
         severity=dg.AssetCheckSeverity.WARN,
@@ -88,11 +97,13 @@ residuals_independent = _residual_check(
     "residuals_independent",
     "ljung_box",
     what="independence at lags 1, 10, 26 and 52",
-    consequence="The model leaves structure unused; conformal intervals hold all the same.",
+    consequence="The model leaves structure unused; conformal intervals hold all the same. Where the correlogram "
+    "shows the same lag week after week, a regressor or more harmonics may use it; else nothing need be done.",
 )
 residuals_normal = _residual_check(
     "residuals_normal",
     "shapiro_wilk",
     what="normality",
-    consequence="Normal intervals are not to be trusted; the published ones are conformal.",
+    consequence="Normal intervals are not to be trusted; those published are conformal where the model was calibrated. "
+    "Look at the column interval of the forecast; where it says normal, read the bounds with caution.",
 )

@@ -5,7 +5,19 @@ from typing import Final
 import numpy as np
 import pandas as pd
 
-from forecasting.plots.style import STYLE, bands, dates, legend, levels_of, mosaic, one_series, png, single, volumes
+from forecasting.plots.style import (
+    STYLE,
+    bands,
+    correlogram,
+    dates,
+    legend,
+    levels_of,
+    mosaic,
+    one_series,
+    png,
+    single,
+    volumes,
+)
 
 ROLES: Final = {
     "candidate": ("Candidate", STYLE["forecast"]),
@@ -18,15 +30,20 @@ def held_out(rows: pd.DataFrame) -> bytes:
     """Draw what every model forecast for the held-out weeks, what was observed, and mean absolute errors.
 
     Args:
-        rows: unique_id, role ("candidate", "champion" or "seasonal_naive"), ds, y, mean and, for the
-            candidate, lo-90 and hi-90; the widest interval stands in where that level is not there.
+        rows: unique_id, role ("candidate", "champion" or "seasonal_naive"), ds, y, observed, mean and, for the
+            candidate, lo-90 and hi-90; the widest interval stands in where that level is not there. Errors are of
+            the observed weeks, as in the scores.
 
     Raises:
         SeriesError: rows of several series, or none.
     """
     unique_id = one_series(rows)
-    last = rows["ds"].max()
-    figure, axes = single(f"{unique_id}: forecasts of the weeks held out up to {last:%Y-%m-%d}")
+    scored = rows[rows["observed"]]
+    errors = (scored["mean"] - scored["y"]).abs().groupby(scored["role"]).mean()
+    finding = f"mean error of {errors['candidate']:,.0f} over {scored['ds'].nunique()} held-out weeks"
+    if "seasonal_naive" in errors and errors["seasonal_naive"] > 0:
+        finding += f", {errors['candidate'] / errors['seasonal_naive']:.2f} of the seasonal naive's"
+    figure, axes = single(f"{unique_id}: {finding}")
     for role, (label, colour) in reversed(ROLES.items()):
         of_role = rows[rows["role"] == role].sort_values("ds")
         if of_role.empty:
@@ -34,8 +51,9 @@ def held_out(rows: pd.DataFrame) -> bytes:
         if role == "candidate":
             levels = levels_of(of_role, "lo-")
             bands(axes, of_role, ["90"] if "90" in levels else levels[:1])
-        error = (of_role["mean"] - of_role["y"]).abs().mean()
-        axes.plot(of_role["ds"], of_role["mean"], color=colour, linewidth=1.8, label=f"{label}, MAE {error:,.0f}")
+        axes.plot(
+            of_role["ds"], of_role["mean"], color=colour, linewidth=1.8, label=f"{label}, MAE {errors[role]:,.0f}"
+        )
     observed = rows.drop_duplicates("ds").sort_values("ds")
     axes.plot(
         observed["ds"], observed["y"], "o-", color=STYLE["observed"], markersize=3.5, linewidth=1, label="Observed"
@@ -55,9 +73,11 @@ def coverage_bars(scores: pd.DataFrame) -> bytes:
         SeriesError: rows of several series, or none.
     """
     unique_id = one_series(scores)
-    figure, axes = single(f"{unique_id}: coverage of the intervals on the held-out weeks")
     levels = levels_of(scores, "coverage-")[::-1]
     roles = [role for role in ROLES if (scores["role"] == role).any()]
+    first = scores[scores["role"] == roles[0]].iloc[0]
+    found = " / ".join(f"{100 * float(first[f'coverage-{level}']):.0f}" for level in levels)
+    figure, axes = single(f"{unique_id}: {found} % of the held-out weeks inside the {' / '.join(levels)} % intervals")
     thickness = 0.8 / len(roles)
     for position, role in enumerate(roles):
         label, colour = ROLES[role]
@@ -93,30 +113,33 @@ def residual_panels(residuals: pd.DataFrame) -> bytes:
     Raises:
         SeriesError: rows of several series, or none.
     """
-    from scipy.stats import norm
+    from statsmodels.tsa.stattools import acf
 
-    figure, panels = mosaic(f"{one_series(residuals)}: residuals of the log model", "AA;BC")
-    time, histogram, correlogram = (panels[name] for name in "ABC")
+    unique_id = one_series(residuals)
     values = residuals["residual"].to_numpy(dtype=np.float64)
+    correlations = acf(values, nlags=52)[1:]
+    outside = int((np.abs(correlations) > 1.96 / np.sqrt(values.size)).sum())
+    spread = values.std(ddof=1)
+    figure, panels = mosaic(
+        f"{unique_id}: residuals of sd {spread:.3f}, {outside} of 52 autocorrelations outside the 95 % band",
+        "AA;BC",
+        bottom=0.125,
+        hspace=0.3,
+        wspace=0.22,
+    )
+    time, histogram, lags = (panels[name] for name in "ABC")
     time.plot(residuals["ds"], values, color=STYLE["forecast"], linewidth=0.9)
     time.axhline(0, color=STYLE["muted"], linewidth=0.8)
     histogram.hist(values, bins=40, density=True, color=STYLE["forecast"], alpha=0.55)
     grid = np.linspace(values.min(), values.max(), 200)
-    histogram.plot(
-        grid, norm.pdf(grid, values.mean(), values.std(ddof=1)), color=STYLE["replaced"], linewidth=1.4, label="Normal"
-    )
-    centred = values - values.mean()
-    lags = np.arange(1, 53)
-    correlations = [float(centred[lag:] @ centred[:-lag] / (centred @ centred)) for lag in lags]
-    correlogram.vlines(lags, 0, correlations, color=STYLE["forecast"], linewidth=2)
-    correlogram.axhline(0, color=STYLE["muted"], linewidth=0.8)
-    bound = 1.96 / np.sqrt(values.size)
-    correlogram.axhspan(-bound, bound, color=STYLE["break"], zorder=0)
-    for axes, label in ((time, "Residual (log)"), (histogram, "Density"), (correlogram, "Autocorrelation")):
+    normal = np.exp(-0.5 * ((grid - values.mean()) / spread) ** 2) / (spread * np.sqrt(2 * np.pi))
+    histogram.plot(grid, normal, color=STYLE["replaced"], linewidth=1.4, label="Normal")
+    correlogram(lags, correlations, n=values.size)
+    for axes, label in ((time, "Residual (log)"), (histogram, "Density"), (lags, "Autocorrelation")):
         axes.set_ylabel(label, fontsize=STYLE["text_size"])
     histogram.locator_params(axis="x", nbins=5)
     histogram.set_xlabel("Residual (log)", fontsize=STYLE["text_size"])
-    correlogram.set_xlabel("Lag, weeks; band: 95 % under independence", fontsize=STYLE["text_size"])
+    lags.set_xlabel("Lag, weeks; band: 95 % under independence", fontsize=STYLE["text_size"])
     histogram.legend(loc="upper right", frameon=False, fontsize=STYLE["text_size"])
     dates(time)
     return png(figure)

@@ -2,8 +2,10 @@
 
 from collections.abc import Sequence
 from io import BytesIO
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Literal
 
+import numpy as np
+import numpy.typing as npt
 import pandas as pd
 
 from forecasting.errors import SeriesError
@@ -17,9 +19,10 @@ STYLE: Final[dict[str, Any]] = {
     "size_inches": (9.0, 4.5),
     "dpi": 100,
     "title_size": 12.5,
-    "text_size": 9.5,
+    "text_size": 10,
     "ink": "#22303c",
     "muted": "#66727e",
+    "margins": {"left": 0.096, "right": 0.975, "top": 0.905, "bottom": 0.165},
     "grid": "#e4e8ec",
     "observed": "#22303c",
     "forecast": "#0072b2",
@@ -38,13 +41,32 @@ def single(title: str) -> tuple["Figure", "Axes"]:
     return figure, axes["A"]
 
 
-def mosaic(title: str, layout: str) -> tuple["Figure", dict[str, "Axes"]]:
-    """A figure of panels laid out as `Figure.subplot_mosaic` reads it, such as "AA;BC"."""
+def mosaic(title: str, layout: str, *, share_x: bool = False, **grid: Any) -> tuple["Figure", dict[str, "Axes"]]:
+    """A figure of panels laid out as `Figure.subplot_mosaic` reads it, such as "AA;BC".
+
+    The margins are fixed: a layout engine draws every text twice to find them, which is half of a figure's time. They
+    leave room for the title, for tick labels such as 10,000 with the axis' label, and for the legend below.
+
+    Args:
+        title: What the figure says.
+        layout: Panels by name.
+        share_x: Whether all panels have one horizontal axis.
+        grid: Other margins and distances, as `matplotlib.gridspec.GridSpec` takes them.
+    """
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=STYLE["size_inches"], dpi=STYLE["dpi"], layout="constrained", facecolor="white")
-    figure.suptitle(title, x=0.01, ha="left", color=STYLE["ink"], fontsize=STYLE["title_size"], fontweight="bold")
-    panels: dict[str, Axes] = figure.subplot_mosaic(layout)
+    figure = Figure(figsize=STYLE["size_inches"], dpi=STYLE["dpi"], facecolor="white")
+    figure.text(
+        0.012,
+        0.982,
+        title,
+        ha="left",
+        va="top",
+        color=STYLE["ink"],
+        fontsize=STYLE["title_size"],
+        fontweight="bold",
+    )
+    panels: dict[str, Axes] = figure.subplot_mosaic(layout, sharex=share_x, gridspec_kw={**STYLE["margins"], **grid})
     for axes in panels.values():
         axes.spines[["top", "right"]].set_visible(False)
         axes.spines[["left", "bottom"]].set_color(STYLE["muted"])
@@ -56,11 +78,16 @@ def mosaic(title: str, layout: str) -> tuple["Figure", dict[str, "Axes"]]:
 
 def volumes(axes: "Axes") -> None:
     """Dress an axis of weeks against volumes."""
+    axes.set_ylabel(UNIT.capitalize(), fontsize=STYLE["text_size"])
+    thousands(axes)
+    dates(axes)
+
+
+def thousands(axes: "Axes") -> None:
+    """Dress a vertical axis of large numbers."""
     from matplotlib.ticker import StrMethodFormatter
 
-    axes.set_ylabel(UNIT.capitalize(), fontsize=STYLE["text_size"])
     axes.yaxis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
-    dates(axes)
 
 
 def dates(axes: "Axes") -> None:
@@ -73,23 +100,58 @@ def dates(axes: "Axes") -> None:
     axes.margins(x=0.01)
 
 
-def legend(figure: "Figure", axes: "Axes") -> None:
+def legend(figure: "Figure", axes: "Axes", *, loc: Literal["lower center", "lower left"] = "lower center") -> None:
     """One row below the plot, where it covers nothing."""
     handles, labels = axes.get_legend_handles_labels()
     figure.legend(
-        handles, labels, loc="outside lower center", ncols=len(labels), frameon=False, fontsize=STYLE["text_size"]
+        handles,
+        labels,
+        loc=loc,
+        borderaxespad=0.3,
+        ncols=len(labels),
+        columnspacing=1.2,
+        handlelength=1.5,
+        handletextpad=0.5,
+        frameon=False,
+        fontsize=STYLE["text_size"],
     )
+
+
+def note(figure: "Figure", text: str) -> None:
+    """A remark in the lower right corner, beside the legend or in its place."""
+    figure.text(0.988, 0.016, text, ha="right", va="bottom", color=STYLE["muted"], fontsize=STYLE["text_size"])
+
+
+def correlogram(axes: "Axes", correlations: npt.NDArray[np.float64], *, n: int) -> None:
+    """Draw correlations by lag, and the band in which 95 % of them lie where there is no correlation.
+
+    Args:
+        axes: Where.
+        correlations: Those of lags 1, 2, ...
+        n: Values they were computed from.
+    """
+    lags = np.arange(1, len(correlations) + 1)
+    bound = 1.96 / np.sqrt(n)
+    axes.axhspan(-bound, bound, color=STYLE["break"], linewidth=0, zorder=0)
+    axes.axhline(0, color=STYLE["muted"], linewidth=0.8)
+    axes.vlines(lags, 0, correlations, color=STYLE["forecast"], linewidth=1.6)
+    axes.set_xticks([lag for lag in (1, 26, 52, 78, 104) if lag <= lags[-1]])
+    axes.margins(x=0.01)
 
 
 def png(figure: "Figure") -> bytes:
     """The bytes of a figure; they depend on it alone, so that an unchanged figure is an unchanged file."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
     from PIL import Image
 
-    drawn, stored = BytesIO(), BytesIO()
-    figure.savefig(drawn, format="png")
+    canvas = FigureCanvasAgg(figure)
+    canvas.draw()  # type: ignore[no-untyped-call]
+    pixels = bytes(canvas.buffer_rgba())  # type: ignore[no-untyped-call]
+    drawn = Image.frombuffer("RGBA", canvas.get_width_height(), pixels)
     # A palette: a third of the bytes, and these bytes are stored with every week's lineage.
-    palette = Image.open(drawn).convert("RGB").quantize(128, dither=Image.Dither.NONE)
-    palette.save(stored, format="png", optimize=True)
+    palette = drawn.convert("RGB").quantize(64, method=Image.Quantize.FASTOCTREE, dither=Image.Dither.NONE)
+    stored = BytesIO()
+    palette.save(stored, format="png", compress_level=6)
     return stored.getvalue()
 
 
