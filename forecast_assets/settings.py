@@ -6,6 +6,7 @@ Secrets are not settings: they are read from the environment where they are used
 
 import json
 import os
+import re
 from datetime import date
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
@@ -13,19 +14,22 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 from pydantic_settings import (
     BaseSettings,
+    InitSettingsSource,
     NoDecode,
     PydanticBaseSettingsSource,
     SettingsConfigDict,
-    YamlConfigSettingsSource,
 )
+from pydantic_settings.exceptions import SettingsError as SourceError
 
+from forecast_assets.settings_errors import PREFIX, SettingsError, explained, not_json, refuse_unknown_variables
+from forecast_assets.settings_file import read_file, settings_file
 
-class SettingsError(ValueError):
-    """A setting is wrong; the message names each field and says why."""
+_LONGEST = 5200  # weeks: a century
+_PLAIN_TEXT = r"^[^\x00-\x1f\x7f]+$"
 
 
 class _Frozen(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
 class Series(_Frozen):
@@ -100,11 +104,12 @@ class Settings(BaseSettings):
     """
 
     model_config = SettingsConfigDict(
-        env_prefix="FORECAST_",
+        env_prefix=PREFIX,
         env_nested_delimiter="__",
         nested_model_default_partial_update=True,
         frozen=True,
         extra="forbid",
+        allow_inf_nan=False,
     )
 
     series: Annotated[dict[str, Series], NoDecode] = Field(
@@ -114,21 +119,27 @@ class Settings(BaseSettings):
     eia_source: str = Field(
         "auto",
         min_length=1,
+        pattern=_PLAIN_TEXT,
         description="Where figures come from: auto, live, api, sample, or a path or URI of a workbook, CSV or folder.",
     )
     lake_uri: str = Field(
-        ".forecast/lake", min_length=1, description="Where everything is kept: a folder, file:///... or s3://..."
+        ".forecast/lake",
+        min_length=1,
+        pattern=_PLAIN_TEXT,
+        description="Where everything is kept: a folder, file:///... or s3://...",
     )
     compute: Literal["local", "aws"] = Field("local", description="Who runs the jobs: this machine or an AWS account.")
-    region: str = Field("us-east-1", description="AWS region.")
+    region: str = Field("us-east-1", pattern=r"^[a-z]{2}(-[a-z]+)+-\d$", description="AWS region.")
     role_arn: str = Field(
         "arn:aws:iam::000000000000:role/forecast",
         pattern=r"^arn:aws[a-z-]*:iam::\d{12}:role/.+$",
         description="The role SageMaker assumes in jobs and endpoints. The local SageMaker only looks at its form.",
     )
     horizon: int = Field(26, ge=1, le=104, description="Weeks ahead that are forecast, scored and held out.")
-    training_weeks: int = Field(567, ge=157, description="Length of the training span, the held-out weeks included.")
-    season_length: float = Field(365.25 / 7, gt=2, description="Length of the yearly season in weeks.")
+    training_weeks: int = Field(
+        567, ge=157, le=_LONGEST, description="Length of the training span, the held-out weeks included."
+    )
+    season_length: float = Field(365.25 / 7, gt=2, le=_LONGEST, description="Length of the yearly season in weeks.")
     max_harmonics: int = Field(12, ge=0, le=26, description="Largest K, the number of Fourier pairs, that is tried.")
     outlier_fence: float = Field(3.0, gt=0, description="Outliers lie further out than this many interquartile ranges.")
     breaks: tuple[StructuralBreak, ...] = Field((), description="Structural breaks to look for.")
@@ -138,13 +149,18 @@ class Settings(BaseSettings):
     scoring: Literal["fair", "published"] = Field(
         "fair", description="Score observed weeks only (fair), or the counterfactual as the reference did (published)."
     )
-    window: int = Field(417, ge=104, description="Weeks of a training window in cross-validation.")
-    step: int = Field(4, ge=1, description="Weeks between two origins of cross-validation.")
-    levels: tuple[float, ...] = Field((80, 90, 95), min_length=1, description="Levels of the intervals, per cent.")
+    window: int = Field(417, ge=104, le=_LONGEST, description="Weeks of a training window in cross-validation.")
+    step: int = Field(4, ge=1, le=_LONGEST, description="Weeks between two origins of cross-validation.")
+    levels: tuple[float, ...] = Field(
+        (80, 90, 95),
+        min_length=1,
+        max_length=10,
+        description="Levels of the intervals, per cent; the endpoint answers for at most ten.",
+    )
     gate_tolerance: float = Field(
         1.05, ge=1, description="A candidate may be this many times as bad as the champion over the held-out weeks."
     )
-    workers: int = Field(0, ge=0, description="Threads of the search; 0 takes every CPU.")
+    workers: int = Field(0, ge=0, le=1024, description="Threads of the search; 0 takes every CPU.")
     model_group: str = Field(
         "petroleum-demand", pattern=r"^[a-zA-Z0-9](-*[a-zA-Z0-9])*$", max_length=63, description="Model package group."
     )
@@ -179,7 +195,7 @@ class Settings(BaseSettings):
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         """Arguments win over the environment, the environment over the file; there is no other source."""
         del dotenv_settings, file_secret_settings
-        return init_settings, env_settings, YamlConfigSettingsSource(settings_cls, yaml_file=settings_file())
+        return init_settings, env_settings, InitSettingsSource(settings_cls, read_file())
 
     @field_validator("series", mode="before")
     @classmethod
@@ -187,8 +203,9 @@ class Settings(BaseSettings):
         if isinstance(value, str):
             text = value.strip()
             value = json.loads(text) if text.startswith(("{", "[")) else [part.strip() for part in text.split(",")]
-        if isinstance(value, list | tuple):
-            known = WEEKLY_PRODUCT_SUPPLIED | (_file().get("series") or {})
+        if isinstance(value, list | tuple) and all(isinstance(name, str) for name in value):
+            in_file = read_file().get("series")
+            known = WEEKLY_PRODUCT_SUPPLIED | (in_file if isinstance(in_file, dict) else {})
             value = {name: known.get(name, name) for name in value}
         if isinstance(value, dict):
             value = {name: {"name": entry} if isinstance(entry, str) else entry for name, entry in value.items()}
@@ -197,9 +214,9 @@ class Settings(BaseSettings):
     @field_validator("series")
     @classmethod
     def _ids_are_eia_ids(cls, value: dict[str, Series]) -> dict[str, Series]:
-        wrong = [name for name in value if not (name and name.replace("_", "").isalnum() and name.isupper())]
+        wrong = [name[:40] for name in value if not re.fullmatch(r"(?=.*[A-Z])[A-Z0-9_]{1,40}", name)]
         if wrong:
-            raise ValueError(f"{', '.join(map(repr, wrong))}: an EIA series id is like WGFUPUS2")
+            raise ValueError(f"{', '.join(map(repr, wrong[:5]))}: an EIA series id is like WGFUPUS2")
         return value
 
     @field_validator("levels")
@@ -207,7 +224,7 @@ class Settings(BaseSettings):
     def _levels_are_percent(cls, value: tuple[float, ...]) -> tuple[float, ...]:
         wrong = [level for level in value if not 0 < level < 100]
         if wrong or len(set(value)) != len(value):
-            raise ValueError(f"levels are different percentages between 0 and 100, not {value}")
+            raise ValueError("levels are different percentages between 0 and 100")
         return tuple(sorted(value))
 
     @model_validator(mode="after")
@@ -217,6 +234,9 @@ class Settings(BaseSettings):
                 f"window ({self.window}) + horizon ({self.horizon}) exceed the {self.tuning_weeks} weeks that "
                 "training_weeks leaves to tune on"
             )
+        names = [each.name for each in self.breaks]
+        if len(set(names)) < len(names):
+            raise ValueError(f"breaks: two have the same name, of {', '.join(names)}")
         if self.compute == "aws":
             if self.eia_source in {"auto", "sample"}:
                 raise ValueError(f"eia_source: {self.eia_source} may simulate figures; on AWS say live, api or a URI")
@@ -235,32 +255,20 @@ class Settings(BaseSettings):
         return tuple(self.series)
 
 
-def settings_file() -> Path:
-    """The settings file: `FORECAST_SETTINGS`, else `forecast.yaml` of the working directory."""
-    return Path(os.environ.get("FORECAST_SETTINGS", "forecast.yaml"))
-
-
 def load_settings(**overrides: Any) -> Settings:
     """The settings of this process.
 
     Raises:
-        SettingsError: A value is wrong or unknown, or the file named by `FORECAST_SETTINGS` does not exist.
+        SettingsError: A value is wrong, a field or variable unknown, or the file cannot be read.
     """
-    if "FORECAST_SETTINGS" in os.environ and not settings_file().is_file():
-        raise SettingsError(f"FORECAST_SETTINGS names {settings_file()}, which does not exist")
+    refuse_unknown_variables(os.environ, Settings)
     try:
         return Settings(**overrides)
     except ValidationError as error:
-        lines = [
-            f"  {'.'.join(map(str, item['loc'])) or 'settings'}: {item['msg'].removeprefix('Value error, ')}"
-            for item in error.errors(include_url=False)
-        ]
+        lines = [explained(item, overrides, Settings, settings_file()) for item in error.errors(include_url=False)]
         where = settings_file() if settings_file().is_file() else f"{settings_file()}, which is not in {Path.cwd()}"
-        raise SettingsError(f"wrong settings (environment FORECAST_..., or {where}):\n" + "\n".join(lines)) from error
-
-
-def _file() -> dict[str, Any]:
-    import yaml
-
-    path = settings_file()
-    return (yaml.safe_load(path.read_text()) or {}) if path.is_file() else {}
+        raise SettingsError(f"wrong settings (environment FORECAST_..., or {where}):\n" + "\n".join(lines)) from None
+    except SourceError as error:
+        raise SettingsError(not_json(error)) from None
+    except RecursionError:
+        raise SettingsError("wrong settings: a value is nested too deeply for any field") from None

@@ -16,7 +16,9 @@ from forecasting.errors import ArtifactError
 
 FILE_NAME = "forecaster.json"
 MAX_BYTES = 64 * 2**20
-"""More than a thousand series need; a larger file is not one of ours."""
+"""More than a thousand series need; what unpacks to more is not one of ours."""
+
+_NAMES_SHOWN, _NAME_SHOWN = 5, 80
 
 digest = schema.digest
 
@@ -88,21 +90,36 @@ def unpack(path: Path) -> dict[str, Any]:
         ArtifactError: It is not such an archive, or the artifact in it is damaged.
     """
     try:
-        with tarfile.open(path, mode="r:gz") as tar:
+        with tarfile.open(fileobj=io.BytesIO(_unzipped(path)), mode="r:") as tar:
             text = _only_member(tar, path.name)
         return forecaster.load(text)
-    except (tarfile.TarError, OSError, EOFError, zlib.error) as error:
-        raise ArtifactError(path.name, f"it is not a readable .tar.gz: {error}") from error
     except forecaster.ForecasterError as error:
         raise ArtifactError(f"{path.name}/{FILE_NAME}", str(error)) from error
+    except ArtifactError:
+        raise
+    # What `tarfile` raises of damaged headers is not all its own: numbers that are none, headers without end.
+    except (tarfile.TarError, OSError, EOFError, zlib.error, ValueError, OverflowError, RecursionError) as error:
+        raise ArtifactError(path.name, f"it is not a readable .tar.gz: {error}") from error
+
+
+def _unzipped(path: Path) -> bytes:
+    """All of a `.gz`, which bounds whatever its headers declare."""
+    with gzip.open(path) as zipped:
+        content = zipped.read(MAX_BYTES + 1)
+    if len(content) > MAX_BYTES:
+        raise ArtifactError(path.name, f"it unpacks to more than the {MAX_BYTES} bytes that are expected at most")
+    return content
 
 
 def _only_member(tar: tarfile.TarFile, where: str) -> bytes:
     members = [member for member in tar if not (member.isdir() and PurePosixPath(member.name) == PurePosixPath("."))]
     names = [member.name for member in members]
-    if [str(PurePosixPath(name)) for name in names] != [FILE_NAME] or not members[0].isreg():
-        raise ArtifactError(where, f"it holds {', '.join(names) or 'nothing'}; one file {FILE_NAME} is expected")
-    if members[0].size > MAX_BYTES:
-        raise ArtifactError(where, f"{FILE_NAME} has {members[0].size} bytes; at most {MAX_BYTES} are expected")
+    # A sparse file declares more bytes than it holds.
+    plain = all(member.isreg() and not member.issparse() for member in members)
+    if [str(PurePosixPath(name)) for name in names] != [FILE_NAME] or not plain:
+        listed = ", ".join(name[:_NAME_SHOWN] for name in names[:_NAMES_SHOWN]) + (
+            ", ..." if len(names) > _NAMES_SHOWN else ""
+        )
+        raise ArtifactError(where, f"it holds {listed or 'nothing'}; one file {FILE_NAME} is expected")
     file = tar.extractfile(members[0])
     return file.read() if file else b""

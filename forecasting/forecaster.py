@@ -196,18 +196,28 @@ def moments(entry: dict[str, Any], horizon: int) -> list[tuple[float, float]]:
 
     Raises:
         HorizonError: The horizon is not 1..104.
-        OverflowedForecastError: A variance is not positive.
+        OverflowedForecastError: A mean is not finite, or a variance not positive and finite.
     """
     if type(horizon) is not int or not 1 <= horizon <= MAX_HORIZON:
         raise HorizonError(f"horizon {horizon!r}: a whole number of weeks, 1..{MAX_HORIZON}, is expected")
+    try:
+        return _moments(entry, horizon)
+    except OverflowError as error:
+        raise OverflowedForecastError(f"series {entry['unique_id']}: a forecast is too large a number") from error
+
+
+def _moments(entry: dict[str, Any], horizon: int) -> list[tuple[float, float]]:
     if entry["model"] == "seasonal_naive":
         values, sigma = entry["seasonal_naive"]["values"], entry["seasonal_naive"]["sigma"]
         return [(values[i % SEASON], sigma * math.sqrt(i // SEASON + 1)) for i in range(horizon)]
     result = []
     for step, (error_mean, variance) in enumerate(_arima(entry["arima"], horizon)):
-        if not 0 < variance < math.inf:
-            raise OverflowedForecastError(f"series {entry['unique_id']}: variance {variance} at horizon {step + 1}")
-        result.append((error_mean + _regression(entry, step), math.sqrt(variance)))
+        mean = error_mean + _regression(entry, step)
+        if not (0 < variance < math.inf and math.isfinite(mean)):
+            raise OverflowedForecastError(
+                f"series {entry['unique_id']}: log mean {mean}, variance {variance} at horizon {step + 1}"
+            )
+        result.append((mean, math.sqrt(variance)))
     return result
 
 
@@ -239,7 +249,9 @@ def _parse(text: str | bytes) -> dict[str, Any]:
 
     try:
         parsed = json.loads(text, parse_constant=refuse_constant, object_pairs_hook=refuse_twins)
-    except (json.JSONDecodeError, UnicodeDecodeError, RecursionError) as error:
+    except MalformedArtifactError:
+        raise
+    except (ValueError, RecursionError) as error:  # a ValueError alone: a number of more digits than Python converts
         raise MalformedArtifactError(f"artifact: it is not JSON: {error}") from error
     if not isinstance(parsed, dict):
         raise MalformedArtifactError(f"artifact: an object is expected, not {type(parsed).__name__}")

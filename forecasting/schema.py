@@ -20,8 +20,11 @@ SCHEMA_VERSION = 1
 MAX_HORIZON = 104
 SEASON = 52
 UNIT = "thousand barrels per day"
-LARGEST = 1e300
-"""Numbers of an artifact stay below, so that none is infinite."""
+LARGEST = 1e150
+"""Numbers of an artifact stay below, so that none is infinite, nor a product of two."""
+MOST = 1_000_000
+"""Whole numbers of an artifact, such as its weeks, do not exceed it."""
+_LONGEST_MESSAGE = 500
 
 _ARTIFACT_MEMBERS = {"schema_version", "provenance", "series", "digest"}
 _COMMON_MEMBERS = {
@@ -31,7 +34,10 @@ _COMMON_MEMBERS = {
 
 
 class ForecasterError(ValueError):
-    """Every error of the forecaster; the message says what is wrong and where."""
+    """Every error of the forecaster; the message says what is wrong and where, and repeats no more than a little."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message if len(message) <= _LONGEST_MESSAGE else f"{message[:_LONGEST_MESSAGE]}...")
 
 
 class SchemaVersionError(ForecasterError):
@@ -73,7 +79,10 @@ def check_artifact(artifact: object) -> None:
         raise MalformedArtifactError(f"artifact: a JSON object is expected, not {_kind(artifact)}")
     version = artifact.get("schema_version")
     if type(version) is not int or version != SCHEMA_VERSION:
-        raise SchemaVersionError(f"artifact.schema_version: {version!r}; this forecaster reads {SCHEMA_VERSION}")
+        raise SchemaVersionError(
+            f"artifact.schema_version: {version!r}; this forecaster reads {SCHEMA_VERSION}: serve it with the version "
+            "of this software that made it, or make it anew"
+        )
     _members(artifact, _ARTIFACT_MEMBERS, "artifact")
     _mapping(artifact["provenance"], "artifact.provenance")
     series = _mapping(artifact["series"], "artifact.series")
@@ -85,7 +94,7 @@ def check_artifact(artifact: object) -> None:
             raise MalformedArtifactError(f"series {unique_id}: its entry says unique_id {entry['unique_id']!r}")
     try:
         expected = digest(artifact)
-    except (ValueError, TypeError) as error:
+    except (ValueError, TypeError, RecursionError) as error:
         raise MalformedArtifactError(f"artifact: it is not plain JSON: {error}") from error
     if artifact["digest"] != expected:
         raise ChecksumError(
@@ -244,8 +253,8 @@ def _numbers(value: object, where: str, length: int | None = None) -> list[float
 
 
 def _whole(value: object, where: str, *, least: int = 0) -> int:
-    if isinstance(value, bool) or not isinstance(value, int) or value < least:
-        raise MalformedArtifactError(f"{where}: {value!r}; a whole number of at least {least} is expected")
+    if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= MOST:
+        raise MalformedArtifactError(f"{where}: {value!r}; a whole number, {least}..{MOST}, is expected")
     return value
 
 

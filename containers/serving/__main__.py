@@ -64,17 +64,22 @@ def _serve(artifact: Mapping[str, Any], default: str | None, host: str, port: in
     import uvicorn  # a broken artifact is reported without waiting for the web framework
 
     from containers.serving.app import create_app
+    from containers.serving.limits import CONNECTIONS, KEEP_ALIVE_S
+    from containers.serving.protocol import BoundedProtocol
 
     uvicorn.Server(
         uvicorn.Config(
             create_app(artifact, default_series=default),
             host=host,
             port=port,
+            http=BoundedProtocol,
             lifespan="off",
             ws="none",
             log_config=None,  # warnings and errors reach stderr without it
             access_log=False,
             server_header=False,
+            limit_concurrency=CONNECTIONS,
+            timeout_keep_alive=KEEP_ALIVE_S,
             timeout_graceful_shutdown=GRACE_S,
         )
     ).run()

@@ -1,23 +1,24 @@
-"""The web application of an endpoint: `GET /ping` and `POST /invocations`, as SageMaker calls them.
+"""The web application of an endpoint: `/ping` and `/invocations`, as SageMaker calls them, and `/openapi.json`.
 
-Errors are JSON, `{"error": ..., "field": ...}`: 400 for what cannot be answered, 405, 404, 406 (Accept), 413
-(over 1 MB), 415.
+Errors are JSON, `{"error": ..., "field": ...}`: 400 for what cannot be answered, 405, 404, 406 (Accept), 408 (a body
+that does not come), 413 (over 1 MB), 415.
 """
 
+import asyncio
 from collections.abc import Mapping
 from typing import Any
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.routing import Route
 
 from containers.serving.answer import as_csv, as_json, records
+from containers.serving.limits import BODY_LIMIT_BYTES, BODY_S
 from containers.serving.request import RequestError, parse
 from forecasting.forecaster import SeriesForecaster
 
-BODY_LIMIT_BYTES = 1_000_000
 MEDIA_TYPES = {"records": "application/json", "csv": "text/csv"}
 
 
@@ -41,19 +42,35 @@ def create_app(artifact: Mapping[str, Any], *, default_series: str | None) -> St
         rows = records(series, asked)
         return Response(as_csv(rows) if form == "csv" else as_json(rows), media_type=MEDIA_TYPES[form])
 
+    async def description(_request: Request) -> Response:
+        from containers.serving.description import describe  # few ask, and the start need not wait for it
+
+        told = describe(available, default_series=default_series, provenance=artifact["provenance"])
+        return Response(as_json(told), media_type="application/json")
+
     return Starlette(
-        routes=[Route("/ping", ping, methods=["GET"]), Route("/invocations", invocations, methods=["POST"])],
+        routes=[
+            Route("/ping", ping, methods=["GET"]),
+            Route("/invocations", invocations, methods=["POST"]),
+            Route("/openapi.json", description, methods=["GET"]),
+        ],
         exception_handlers={RequestError: _refused, HTTPException: _http_error, Exception: _failed},
     )
 
 
 async def _body(request: Request) -> bytes:
-    """The body, read no further than the limit."""
+    """The body, read no further than the limit and no longer than the time."""
     body = bytearray()
-    async for chunk in request.stream():
-        body += chunk
-        if len(body) > BODY_LIMIT_BYTES:
-            raise RequestError(f"the body is larger than {BODY_LIMIT_BYTES} bytes", status=413)
+    try:
+        async with asyncio.timeout(BODY_S):
+            async for chunk in request.stream():
+                body += chunk
+                if len(body) > BODY_LIMIT_BYTES:
+                    raise RequestError(f"the body is larger than {BODY_LIMIT_BYTES} bytes", status=413)
+    except ClientDisconnect:
+        raise RequestError("the connection was closed before the body was whole") from None
+    except TimeoutError:
+        raise RequestError(f"the body did not come within {BODY_S:g} s", status=408) from None
     return bytes(body)
 
 
@@ -96,8 +113,8 @@ def _weight(text: str) -> float:
 
 async def _refused(_request: Request, error: Exception) -> Response:
     assert isinstance(error, RequestError)  # noqa: S101 - registered for this type alone
-    # What is left of an oversized body is not read, so the connection cannot be used again.
-    headers = {"Connection": "close"} if error.status == 413 else None
+    # What is left of such a body is not read, so the connection cannot be used again.
+    headers = {"Connection": "close"} if error.status in {408, 413} else None
     return Response(as_json(error.body()), error.status, headers, media_type="application/json")
 
 

@@ -3,7 +3,8 @@
 Two forms are understood. The short one is the reference system's, `{"periods": 10, "conf": 0.9}`: one series,
 one interval. The full one, `{"periods": 10, "levels": [80, 95], "series": ["WGFUPUS2"], "interval":
 "conformal", "format": "csv"}`, asks for any number of series and levels. Numbers may be sent as strings, as
-form fields and API gateways do.
+form fields and API gateways do. What is understood is described to callers in `containers.serving.description`,
+from the limits and patterns that stand here.
 """
 
 import json
@@ -16,10 +17,15 @@ PERIODS = 26
 MAX_PERIODS = 104
 LEVELS = (80.0, 90.0, 95.0)
 MAX_LEVELS = 10
+MAX_NUMBERS = 100_000
+"""An answer holds at most as many: some 4 MB, which is what a serverless endpoint may send."""
 FIELDS = ("periods", "conf", "levels", "series", "interval", "format")
 INTERVALS = ("conformal", "normal")
 FORMATS = ("records", "csv")
-_NUMBER = re.compile(r"[+-]?[0-9]{1,20}(\.[0-9]{1,20})?([eE][+-]?[0-9]{1,3})?", re.ASCII)
+# Numbers as strings. Whatever matches is in range, so that a pattern says all there is to say.
+PERIODS_TEXT = tuple(str(weeks) for weeks in range(1, MAX_PERIODS + 1))
+CONF_TEXT = r"^0\.0{0,9}[1-9][0-9]{0,9}$"
+LEVEL_TEXT = r"^((0?[1-9]|[1-9][0-9])(\.[0-9]{1,10})?|0\.0{0,9}[1-9][0-9]{0,9})$"
 _NAMES_SHOWN = 20
 
 
@@ -80,14 +86,22 @@ def parse(body: bytes, *, available: tuple[str, ...], default_series: str | None
     if "conf" in fields and "levels" in fields:
         raise RequestError("give conf (one interval, short form) or levels (full form), not both", field="levels")
     conf = _conf(fields["conf"]) if "conf" in fields else None
-    return ForecastRequest(
+    request = ForecastRequest(
         periods=_periods(fields.get("periods", PERIODS)),
-        levels=_levels(fields.get("levels", list(LEVELS))) if conf is None else (round(conf * 100, 10),),
+        levels=_levels(fields.get("levels", list(LEVELS))) if conf is None else (_percent(conf),),
         series=_series(fields, available, default_series, short=conf is not None),
         interval=_word(fields, "interval", INTERVALS),
         form=_word(fields, "format", FORMATS),
         conf=conf,
     )
+    numbers = len(request.series) * request.periods * (1 + 2 * len(request.levels))
+    if numbers > MAX_NUMBERS:
+        raise RequestError(
+            f"the answer would hold {numbers} numbers, at most {MAX_NUMBERS} are sent: ask for fewer series, periods "
+            "or levels",
+            field="series",
+        )
+    return request
 
 
 def _object(body: bytes) -> dict[str, Any]:
@@ -113,10 +127,10 @@ def _distinct(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return content
 
 
-def _number(value: object, field: str) -> float:
-    """A finite number, sent as such or as a string; booleans and numbers no float can hold are refused."""
+def _number(value: object, field: str, text: str) -> float:
+    """A finite number, sent as such or as a string that matches; anything else, booleans too, is no number."""
     try:
-        written = isinstance(value, str) and _NUMBER.fullmatch(value)
+        written = isinstance(value, str) and re.fullmatch(text, value)
         sent = isinstance(value, int | float) and not isinstance(value, bool)
         number = float(value) if written or sent else math.nan  # type: ignore[arg-type]
     except OverflowError:
@@ -127,28 +141,33 @@ def _number(value: object, field: str) -> float:
 
 
 def _periods(value: object) -> int:
-    number = _number(value, "periods")
-    if not (number.is_integer() and 1 <= number <= MAX_PERIODS):
-        raise RequestError(f"periods must be a whole number from 1 to {MAX_PERIODS}", field="periods")
-    return int(number)
+    if isinstance(value, str) and value in PERIODS_TEXT:
+        return int(value)
+    if isinstance(value, int | float) and not isinstance(value, bool) and value in range(1, MAX_PERIODS + 1):
+        return int(value)
+    raise RequestError(f"periods must be a whole number from 1 to {MAX_PERIODS}", field="periods")
 
 
 def _conf(value: object) -> float:
-    number = _number(value, "conf")
-    if not (0 < number < 1 and 0 < round(number * 100, 10) < 100):
+    number = _number(value, "conf", CONF_TEXT)
+    if not 0 < number < 1:
         raise RequestError("conf must lie between 0 and 1, both exclusive", field="conf")
     return number
+
+
+def _percent(conf: float) -> float:
+    """The level of a confidence: the decimal that was written, 57.0 for 0.57, but never 0 or 100."""
+    level = round(conf * 100, 10)
+    return level if 0 < level < 100 else conf * 100
 
 
 def _levels(value: object) -> tuple[float, ...]:
     if not isinstance(value, list) or not 1 <= len(value) <= MAX_LEVELS:
         raise RequestError(f"levels must be a list of 1 to {MAX_LEVELS} numbers", field="levels")
-    levels = tuple(_number(item, "levels") for item in value)
+    levels = tuple(_number(item, "levels", LEVEL_TEXT) for item in value)
     if not all(0 < level < 100 for level in levels):
         raise RequestError("levels must lie between 0 and 100, both exclusive", field="levels")
-    if len(set(levels)) < len(levels):
-        raise RequestError("levels must differ from each other", field="levels")
-    return levels
+    return tuple(dict.fromkeys(levels))  # one asked for twice, perhaps once as "80" and once as 80, has one column
 
 
 def _series(fields: dict[str, Any], available: tuple[str, ...], default: str | None, *, short: bool) -> tuple[str, ...]:

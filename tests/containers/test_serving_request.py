@@ -28,7 +28,7 @@ def refused(body: bytes, available: tuple[str, ...] = ONE) -> RequestError:
     [
         pytest.param({"periods": 10, "conf": 0.9}, id="numbers"),
         pytest.param({"periods": "10", "conf": "0.9"}, id="strings"),
-        pytest.param({"periods": 10.0, "conf": "9e-1"}, id="floats"),
+        pytest.param({"periods": 10.0, "conf": 9e-1}, id="floats"),
     ],
 )
 def test_short_form(body: dict[str, object]) -> None:
@@ -50,6 +50,24 @@ def test_empty_object_asks_for_all_series_and_the_default_levels() -> None:
 
 def test_level_of_a_confidence_is_the_decimal_that_was_written() -> None:
     assert asked({"conf": 0.57}).levels == (57.0,)
+
+
+@pytest.mark.parametrize("conf", [5e-324, 1e-20, 1 - 2**-53, "0.0000000001"])
+def test_level_of_a_confidence_is_never_none_nor_all(conf: object) -> None:
+    [level] = asked({"conf": conf}).levels
+    assert 0 < level < 100
+
+
+def test_a_level_asked_for_twice_counts_once() -> None:
+    assert asked({"levels": [95, 80, 80.0, "80", "80.0", "08"]}).levels == (95.0, 80.0, 8.0)
+
+
+def test_answer_that_would_be_too_large_is_refused_with_what_to_do() -> None:
+    many = tuple(f"S{number:04}" for number in range(600))
+    assert len(asked({"periods": 20}, many).series) == 600
+    error = refused(b'{"periods": 104, "levels": [80]}', many)
+    assert (error.status, error.field) == (400, "series")
+    assert "187200 numbers, at most 100000 are sent: ask for fewer series" in str(error)
 
 
 def test_short_form_needs_a_series_where_there_are_several() -> None:
@@ -87,15 +105,33 @@ def test_many_series_are_not_all_listed_in_an_error() -> None:
             10**400,
             "9" * 30,
             "1e999",
+            "010",
+            "+10",
+            "10.0",
+            "10\n",
         )
     ]
     + [
         pytest.param({"conf": value}, "conf", id=f"conf {value!r}")
-        for value in (0, 1, -0.1, 90, True, None, "nan", "inf", "0x1", 1e-20, 1 - 1e-16, [0.9])
+        for value in (0, 1, -0.1, 90, True, None, "nan", "inf", "0x1", "0", "0.0", "1", ".9", "9e-1", "0.9\n", [0.9])
     ]
     + [
         pytest.param({"levels": value}, "levels", id=f"levels {value!r}")
-        for value in (80, "80", [], [0], [100], [80, 80.0], [80, "80"], [True], [None], [[80]], list(range(1, 12)))
+        for value in (
+            80,
+            "80",
+            [],
+            [0],
+            [100],
+            ["0"],
+            ["00.0"],
+            ["100"],
+            ["8e1"],
+            [True],
+            [None],
+            [[80]],
+            list(range(1, 12)),
+        )
     ]
     + [
         pytest.param({"series": value}, "series", id=f"series {value!r}")
