@@ -1,6 +1,6 @@
 # One command sets up and runs: `make refresh`, `make test`, `make ui`. A second call sets nothing up again.
 .DEFAULT_GOAL := refresh
-.PHONY: refresh ui test test-full bench accuracy lint format requirements clean
+.PHONY: refresh ui docs test test-full bench accuracy lint format audit requirements clean
 
 PYTHON ?= python3
 PIP := .venv/bin/pip --disable-pip-version-check --no-input
@@ -28,6 +28,9 @@ refresh: $(BASE) ## release, model, forecast and endpoint of the newest released
 ui: $(BASE) ## Dagster on http://127.0.0.1:3000
 	@.venv/bin/forecast ui
 
+docs: $(DEV) ## the documentation as a static site, in site/
+	NO_MKDOCS_2_WARNING=1 .venv/bin/mkdocs build --strict --quiet
+
 lint: $(DEV) ## style, types and the arrows between the rooms
 	.venv/bin/ruff check .
 	.venv/bin/ruff format --check .
@@ -52,6 +55,11 @@ format: $(DEV)
 	.venv/bin/ruff check --fix-only .
 	.venv/bin/ruff format .
 
+# --strict: without it a package that the service does not answer for counts as sound.
+audit: $(DEV) ## known vulnerabilities of everything that is pinned; asks the package index
+	for set in base dev processing training serving; do \
+		.venv/bin/pip-audit --strict --disable-pip --require-hashes --progress-spinner off -r requirements/$$set.txt || exit 1; done
+
 # Compiled with uv (not installed by the project), hashes for every platform, no index written into the files.
 COMPILE = uv pip compile --universal --python-version 3.11 --generate-hashes --no-strip-extras \
 	--no-emit-index-url --no-emit-find-links --no-header --quiet
@@ -62,4 +70,4 @@ requirements:
 		$(COMPILE) --group $$image -c requirements/dev.txt -o requirements/$$image.txt; done
 
 clean:
-	rm -rf .venv build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
+	rm -rf .venv build dist site *.egg-info .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
