@@ -6,6 +6,8 @@ import os
 import shutil
 import signal
 import sys
+import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import date
@@ -17,7 +19,8 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from forecast_assets.settings import SettingsError, load_settings
+from forecast_assets.settings import load_settings
+from forecast_assets.settings_errors import SettingsError
 from resources.lake import Lake, LakeError
 
 if TYPE_CHECKING:
@@ -86,7 +89,10 @@ def refresh(week: date | None, *, force: bool) -> None:
             err.print(f"Week {week} is up to date.")
         else:
             err.print(f"Refreshing week {week}", style="bold")
-            _finish(platform.run("weekly_refresh", instance, week=week, force=force), f"The refresh of {week}")
+            outcome = platform.run("weekly_refresh", instance, week=week, force=force)
+            if not outcome.succeeded:  # where the gate held everything back, earlier forecasts are scored all the same
+                _score_again(platform, instance, only=week)
+            _finish(outcome, f"The refresh of {week}")
         if not platform.is_deployed():
             _finish(platform.run("deploy", instance), "The deployment")
     _print_forecast(platform.lake, week)
@@ -112,21 +118,57 @@ def backfill(first: date, last: date, *, force: bool) -> None:
     platform = _platform()
     _announce(platform)
     weeks = list(weeks_between(first, last))
-    failed: dict[date, tuple[str, ...]] = {}
+    failed: list[date] = []
+    warnings: Counter[str] = Counter()
     with _instance(platform) as instance:
         for number, week in enumerate(weeks, start=1):
-            if not force and platform.lake.has("forecast", week):
-                err.print(f"[{number}/{len(weeks)}] {week} has its forecast", style="dim", markup=False)
+            head = f"[{number}/{len(weeks)}] {week}"
+            if not force and platform.is_replayed(week):
+                err.print(f"{head} has its forecast", style="dim", markup=False)
                 continue
-            err.print(f"[{number}/{len(weeks)}] {week}", style="bold", markup=False)
-            outcome = platform.run("backfill", instance, week=week, force=force)
-            if not outcome.succeeded:
-                failed[week] = outcome.reasons
-    for week, reasons in failed.items():
-        err.print(f"{week} failed: {'; '.join(reasons)}", style="red", markup=False)
-    err.print(f"{len(weeks) - len(failed)} of {len(weeks)} weeks have a forecast.")
+            began = time.monotonic()
+            with err.status(escape(head)):
+                outcome = platform.run("backfill", instance, week=week, force=force, quiet=True)
+            warnings.update(outcome.warnings)
+            if outcome.succeeded:
+                err.print(f"{head} made in {time.monotonic() - began:.0f} s", markup=False)
+            else:
+                failed.append(week)
+                errors = [reason for reason in outcome.reasons if not reason.startswith("WARN ")]
+                err.print(f"{head} failed: {'; '.join(errors)}", style="red", markup=False, soft_wrap=True)
+        _score_again(platform, instance)
+    if warnings:
+        counted = ", ".join(f"{name} in {count} weeks" for name, count in warnings.most_common())
+        err.print(f"Checks that warned: {counted}. `forecast ui` shows what they say.", style="yellow", markup=False)
+    err.print(
+        f"{len(weeks) - len(failed)} of {len(weeks)} weeks have a forecast; `forecast accuracy` shows how they fared."
+    )
     if failed:
         sys.exit(1)
+
+
+@main.command()
+@click.option("--from", "first", type=Week(), help="First of the weeks that were forecast; all by default.")
+@click.option("--to", "last", type=Week(), help="The last of them.")
+@click.option(
+    "--by",
+    type=click.Choice(["series", "horizon", "model", "week"]),
+    default="series",
+    show_default=True,
+    help="What a row is of; each series has a table of its own.",
+)
+@click.option("--json", "as_json", is_flag=True, help="As JSON.")
+@_explained
+def accuracy(first: date | None, last: date | None, *, by: str, as_json: bool) -> None:
+    """Show how earlier forecasts fared, once the weeks that they were of had arrived."""
+    from forecast_assets.reader import load_accuracy
+    from forecast_assets.scoreboard import as_grids, as_rows
+
+    scores = load_accuracy(first, last, lake=Lake(uri=load_settings().lake_uri))
+    if as_json:
+        click.echo(json.dumps(as_rows(scores, by=by), indent=2))
+    else:
+        out.print(*as_grids(scores, by=by), sep="\n")
 
 
 @main.command()
@@ -245,19 +287,26 @@ def _dagster_home(lake_uri: str) -> Path:
     """
     given = os.environ.get("DAGSTER_HOME")
     home = Path(given or Lake(uri=lake_uri).root / "_dagster").resolve()
-    home.mkdir(parents=True, exist_ok=True)
     if not given or not (home / "dagster.yaml").exists():  # whoever has a home of their own has settled it
-        shutil.copyfile("dagster.yaml", home / "dagster.yaml")
+        with Lake(uri=lake_uri).replacing(home / "dagster.yaml") as temporary:  # another process may be reading it
+            shutil.copyfile("dagster.yaml", temporary)
     return home
 
 
 @contextmanager
 def _instance(platform: "Platform") -> Iterator["dg.DagsterInstance"]:
     import dagster as dg
+    from sqlalchemy.exc import OperationalError
 
-    os.environ["DAGSTER_HOME"] = str(_dagster_home(platform.settings.lake_uri))
-    with dg.DagsterInstance.get() as instance:
-        yield instance
+    from forecast_assets.refresh import HistoryWriteError
+
+    home = _dagster_home(platform.settings.lake_uri)
+    os.environ["DAGSTER_HOME"] = str(home)
+    try:
+        with dg.DagsterInstance.get() as instance:
+            yield instance
+    except OperationalError as error:
+        raise HistoryWriteError(home, str(error.orig)) from error
 
 
 def _announce(platform: "Platform") -> None:
@@ -265,6 +314,21 @@ def _announce(platform: "Platform") -> None:
 
     if platform.lake.kind == "simulated":
         err.print(SIMULATED_WARNING, style="bold yellow")
+
+
+def _score_again(platform: "Platform", instance: "dg.DagsterInstance", *, only: date | None = None) -> None:
+    """Score the weeks that were made before forecasts that are there now, or whose own forecast failed."""
+    from forecast_assets import accuracy, changes
+
+    stale = {*accuracy.stale_weeks(platform.lake), *changes.stale_weeks(platform.lake)}
+    weeks = sorted(week for week in stale if only in {None, week})
+    for number, week in enumerate(weeks, start=1):
+        with err.status(f"Scoring {week}, {number} of {len(weeks)}"):
+            outcome = platform.run("score", instance, week=week, quiet=True)
+        if outcome.succeeded:
+            err.print(f"Scored the earlier forecasts of {week}.", style="dim", markup=False)
+        else:
+            err.print(f"{week} could not be scored: {'; '.join(outcome.reasons)}", style="yellow", markup=False)
 
 
 def _finish(outcome: Any, what: str) -> None:  # noqa: ANN401 - Outcome, imported where Dagster is

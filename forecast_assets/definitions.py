@@ -4,7 +4,18 @@ from collections.abc import Mapping
 
 import dagster as dg
 
-from forecast_assets import counterfactual, forecasts, ingestion, model, quality, serving, tuning
+from forecast_assets import (
+    accuracy,
+    changes,
+    counterfactual,
+    dashboard,
+    forecasts,
+    ingestion,
+    model,
+    quality,
+    serving,
+    tuning,
+)
 from forecast_assets.checks import default_checks
 from forecast_assets.progress import progress_logger
 from forecast_assets.settings import Settings, load_settings
@@ -13,6 +24,7 @@ from resources.clock import Clock
 from resources.eia.resource import Eia
 from resources.lake import Lake
 from resources.sagemaker.platform import SageMaker
+from resources.week_lock import WeekLock
 
 default_assets = [
     ingestion.release,
@@ -25,17 +37,21 @@ default_assets = [
     model.model_diagnostics,
     model.registered_model,
     forecasts.forecast,
+    accuracy.forecast_accuracy,
+    changes.forecast_changes,
+    dashboard.dashboard,
     serving.forecast_endpoint,
 ]
 
 
 def default_resources(settings: Settings) -> dict[str, object]:
     """The ways to the outside world that the settings ask for."""
-    lake = Lake(uri=settings.lake_uri)
+    lake, clock = Lake(uri=settings.lake_uri), Clock()
     return {
         "settings": settings,
-        "clock": Clock(),
+        "clock": clock,
         "lake": lake,
+        "week_lock": WeekLock(lake=lake, clock=clock),
         "eia": Eia(source=settings.eia_source, lake=lake),
         "sagemaker": SageMaker(mode=settings.compute, region=settings.region, role_arn=settings.role_arn, lake=lake),
     }
@@ -55,6 +71,7 @@ def build_defs(
         assets=default_assets,
         asset_checks=default_checks,
         jobs=default_jobs,
+        executor=dg.in_process_executor,  # one process a run: it holds the lock of its week
         loggers={"console": dg.colored_console_logger, "progress": progress_logger},
         resources={**default_resources(settings), **(resource_overrides or {})},
     )

@@ -9,7 +9,7 @@ from typing import Literal
 
 from forecast_assets.refresh import Platform
 from forecast_assets.serving import model_endpoint, newest_approved
-from forecast_assets.settings import settings_file
+from forecast_assets.settings_file import settings_file
 from resources.eia.errors import EiaError
 
 State = Literal["ok", "warn", "fail"]

@@ -4,14 +4,14 @@ The verdict of a week is a function of that week's scores in the lake, so every 
 trusting that a check ran before it.
 """
 
-import json
 from dataclasses import dataclass
 from datetime import date
 from typing import Any
 
 import pandas as pd
 
-from forecasting import artifact, forecaster
+from forecast_assets.artifacts import candidate_models
+from forecasting import artifact
 from forecasting.gate import verdicts
 from resources.lake import Lake
 
@@ -70,8 +70,19 @@ def verdict_of(lake: Lake, week: date, *, tolerance: float) -> Verdict:
 
 def gated_artifact(lake: Lake, verdict: Verdict) -> dict[str, Any]:
     """The artifact that may be published: the candidate of every series that passed, a stand-in for every other."""
-    folder = lake.root / "candidates" / f"week={verdict.week}"
-    candidate = forecaster.load((folder / "forecaster.json").read_bytes())
-    stand_ins: dict[str, Any] = json.loads((folder / "fallback.json").read_text())
+    candidate, stand_ins = candidate_models(lake, verdict.week)
     passed = {name: candidate["series"][name] for name in verdict.passing}
     return artifact.build_artifact({**stand_ins, **passed}, provenance=candidate["provenance"])
+
+
+def published_entries(lake: Lake, week: date) -> dict[str, dict[str, Any]]:
+    """The entry that each series of a week's forecast was made from, whatever the gate would say today.
+
+    Raises:
+        MissingTableError: The week has no forecast.
+        DamagedModelError: Its models are gone or damaged.
+    """
+    candidate, stand_ins = candidate_models(lake, week)
+    roles = lake.read("forecast", week).drop_duplicates("unique_id").set_index("unique_id")["role"]
+    entries = {"candidate": candidate["series"], "stand-in": stand_ins}
+    return {str(name): entries[role][name] for name, role in roles.items() if name in entries[role]}

@@ -1,7 +1,9 @@
 """What every asset says about itself: definition-time facts and materialization metadata of one style."""
 
 import base64
-from collections.abc import Callable, Iterable, Mapping, Sequence
+import functools
+import inspect
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import date
 from typing import Any
 from urllib.parse import unquote
@@ -13,6 +15,7 @@ from forecast_assets.partitions import WEEKS
 from forecast_assets.tables import Columns, schema
 from forecasting import markdown
 from resources.lake import Lake, content_digest
+from resources.week_lock import WeekLock
 
 OWNERS = ["team:forecasting"]
 
@@ -23,15 +26,17 @@ def weekly_asset(
     group: str,
     kinds: set[str],
     code_version: str,
-    deps: Sequence[str] = (),
+    deps: Sequence[str | dg.AssetDep] = (),
     columns: Columns | None = None,
     pool: str | None = None,
+    check_specs: Sequence[dg.AssetCheckSpec] = (),
 ) -> Callable[[Callable[..., Any]], dg.AssetsDefinition]:
     """`dg.asset` with what every weekly asset shares.
 
     Assets name what they depend on and read it from the lake: an IO manager would load partitions that do not exist.
+    A run that makes one holds the lock of its week.
     """
-    return dg.asset(
+    asset = dg.asset(
         description=description,
         deps=deps,
         partitions_def=WEEKS,
@@ -41,7 +46,31 @@ def weekly_asset(
         code_version=code_version,
         metadata={"dagster/column_schema": schema(columns)} if columns else {},
         pool=pool,
+        check_specs=check_specs,
     )
+    return lambda function: asset(_in_its_week(function))
+
+
+def _in_its_week(function: Callable[..., Any]) -> Callable[..., Any]:
+    """The function of an asset, with the lock of the week among the resources that Dagster reads off its arguments."""
+    signature = inspect.signature(function)
+    lock = inspect.Parameter("week_lock", inspect.Parameter.KEYWORD_ONLY, annotation=WeekLock)
+
+    @functools.wraps(function)
+    def locked(*args: Any, week_lock: WeekLock, **resources: Any) -> Any:  # noqa: ANN401 - whatever it returns
+        del week_lock  # held, not used
+        return function(*args, **resources)
+
+    @functools.wraps(function)
+    def yielding(*args: Any, week_lock: WeekLock, **resources: Any) -> Iterator[Any]:
+        del week_lock
+        yield from function(*args, **resources)
+
+    if inspect.isgeneratorfunction(function):  # Dagster asks the function, not what it returns
+        locked = yielding
+    locked.__signature__ = signature.replace(parameters=[*signature.parameters.values(), lock])  # type: ignore[attr-defined]
+    locked.__annotations__ = {**function.__annotations__, "week_lock": WeekLock}
+    return locked
 
 
 def stored(

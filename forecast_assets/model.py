@@ -7,6 +7,7 @@ from datetime import date
 import dagster as dg
 import pandas as pd
 
+from forecast_assets.artifacts import keep_candidate_models, registered_artifact
 from forecast_assets.failures import record_failures
 from forecast_assets.gate import Verdict, gated_artifact, verdict_of
 from forecast_assets.metadata import listed, markdown_table, of_series, pictures, stored, weekly_asset
@@ -16,6 +17,7 @@ from forecast_assets.requests import TRAINING_VERSION, fit_request
 from forecast_assets.settings import Settings
 from forecast_assets.tables import DIAGNOSTICS, MODEL_SCORES, model_score_columns, schema
 from forecasting import artifact as artifacts
+from forecasting.by_series import by_series
 from forecasting.configuration import Configuration
 from resources.archive import table
 from resources.lake import Lake
@@ -65,18 +67,22 @@ def model_diagnostics(context: dg.AssetExecutionContext, lake: Lake) -> dg.Mater
 
     week = week_of(context.partition_key)
     diagnostics, residuals = lake.read("diagnostics", week), lake.read("residuals", week)
+    p_values = diagnostics.groupby(["test", "unique_id"])["p_value"].min()
     return stored(
         lake,
         "model_diagnostics",
         week,
         diagnostics,
         metadata={
-            "tests": markdown_table(diagnostics),
             **pictures(
                 residuals["unique_id"].unique(),
                 lambda name: residual_panels(of_series(residuals, name)),
                 what="residuals",
             ),
+            **by_series("residual_sd", residuals.groupby("unique_id")["residual"].std()),
+            **by_series("p_ljung_box", p_values["ljung_box"]),  # the smallest over the lags
+            **by_series("p_shapiro_wilk", p_values["shapiro_wilk"]),
+            "tests": markdown_table(diagnostics),
         },
     )
 
@@ -117,6 +123,8 @@ def registered_model(
             "version": model.version,
             "approval": model.approval,
             "artifact": dg.MetadataValue.path(str(lake.root / key)),
+            "series_passed": len(verdict.passing),
+            "series_held_back": len(verdict.held_back),
             "held_back": listed(verdict.held_back),
         },
         data_version=dg.DataVersion(digest),
@@ -128,8 +136,7 @@ def keep_candidate(lake: Lake, week: date, files: Mapping[str, bytes]) -> None:
     record_failures(lake, week, "candidate_model", failure_messages(files["failures.json"]))
     for name in ("held_out", "residuals", "diagnostics"):
         lake.write(name, week, table(files[f"{name}.parquet"]))
-    for name in ("forecaster.json", "fallback.json"):
-        lake.write_bytes(f"candidates/week={week}/{name}", files[name])
+    keep_candidate_models(lake, week, files)
 
 
 def champion_configurations(settings: Settings, lake: Lake, sagemaker: SageMaker, week: date) -> pd.DataFrame:
@@ -141,7 +148,7 @@ def champion_configurations(settings: Settings, lake: Lake, sagemaker: SageMaker
     champion = ModelRegistry(sagemaker.client(), group=settings.model_group).newest_approved(before=week)
     rows = []
     if champion is not None:
-        served = artifacts.unpack(lake.root / sagemaker.key(champion.model_data))
+        served = registered_artifact(lake, sagemaker, champion)
         rows = [
             # One type a column: the number of harmonics may be a word.
             {"unique_id": name, **entry["configuration"], "harmonics": str(entry["configuration"]["harmonics"])}

@@ -45,11 +45,12 @@ class ProgressHandler(logging.Handler):
         self._console.print(Text(text, style=style), soft_wrap=True)
 
 
-@dg.logger
+@dg.logger({"quiet": dg.Field(bool, default_value=False, description="Warnings and errors only.")})
 def progress_logger(context: dg.InitLoggerContext) -> logging.Logger:
-    """The logger of `forecast refresh`."""
+    """The logger of `forecast refresh`; quiet, that of `forecast backfill`, where a week is a line."""
     job = context.job_def
     assets = {key.to_python_identifier() for key in job.asset_layer.executable_asset_keys} if job else set()
-    logger = logging.Logger("forecast.progress", level=logging.DEBUG)  # noqa: LOG001 - not shared with other loggers
+    level = logging.WARNING if context.logger_config["quiet"] else logging.DEBUG
+    logger = logging.Logger("forecast.progress", level=level)  # noqa: LOG001 - not shared with other loggers
     logger.addHandler(ProgressHandler(Console(stderr=True), assets=assets))
     return logger

@@ -4,6 +4,7 @@ from datetime import date
 
 import pandas as pd
 
+from forecast_assets.accuracy import scores_between
 from forecast_assets.settings import load_settings
 from resources.lake import Lake, LakeError
 
@@ -13,6 +14,18 @@ class NoForecastError(LakeError):
 
     def __init__(self, uri: str) -> None:
         super().__init__(f"the lake at {uri} has no forecast yet: run `forecast refresh`")
+
+
+class NothingScoredError(LakeError):
+    """No forecast of the weeks asked for has been scored."""
+
+    def __init__(self, uri: str, first: date | None, last: date | None) -> None:
+        span = f" from {first}" * (first is not None) + f" to {last}" * (last is not None)
+        weeks = f" of weeks{span}" if span else ""
+        super().__init__(
+            f"the lake at {uri} has no scored forecast{weeks}: a forecast is scored as its weeks arrive; replay some "
+            "weeks in a row, as in `forecast backfill --from 2022-11-11 --to 2023-11-10`"
+        )
 
 
 def load_forecast(week: date | str | None = None, *, lake: Lake | None = None) -> pd.DataFrame:
@@ -48,6 +61,32 @@ def load_observations(week: date | str | None = None, *, lake: Lake | None = Non
         NoForecastError: No week has a forecast.
     """
     return _load("observations", week, lake)
+
+
+def load_accuracy(
+    first: date | str | None = None, last: date | str | None = None, *, lake: Lake | None = None
+) -> pd.DataFrame:
+    """How earlier forecasts of some weeks fared, one row per series, week and cutoff.
+
+    Args:
+        first: The first of the weeks that were forecast; by default the first that was scored.
+        last: The last of them; by default the last that was scored.
+        lake: By default that of the settings.
+
+    Returns:
+        `unique_id, ds, cutoff, horizon, y, mean, error, absolute_error, scaled_error, pinball, inside-80, width-80,
+        ..., naive, naive_error, interval, model, role, source`; errors in thousand barrels per day, positive where the
+        forecast was too high.
+
+    Raises:
+        NothingScoredError: None of these weeks has a scored forecast.
+    """
+    lake = lake or Lake(uri=load_settings().lake_uri)
+    first, last = (date.fromisoformat(week) if isinstance(week, str) else week for week in (first, last))
+    scores = scores_between(lake, first, last)
+    if scores.empty:
+        raise NothingScoredError(lake.uri, first, last)
+    return scores
 
 
 def newest_forecast(lake: Lake) -> date:

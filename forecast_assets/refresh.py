@@ -6,20 +6,53 @@ import io
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import date, timedelta
+from pathlib import Path
 
 import dagster as dg
 from dagster_shared.error import SerializableErrorInfo
 
+from forecast_assets.gate import gated_artifact, verdict_of
 from forecast_assets.serving import model_endpoint, newest_approved
 from forecast_assets.settings import Settings
+from forecasting.forecaster import ForecasterError
 from resources.clock import Clock
 from resources.eia.client import EiaClient
 from resources.eia.release import TABLE, current_release
 from resources.eia.resource import Eia
-from resources.lake import Lake
+from resources.lake import Lake, LakeError
 from resources.sagemaker.pipes import FORCE_TAG
 from resources.sagemaker.platform import SageMaker
 from resources.sagemaker.registry import ModelRegistry
+
+# The tables of a week, each with one that it is made from.
+_MADE_FROM = {
+    "observations": TABLE,
+    "outlier_flags": "observations",
+    "structural_break": "outlier_flags",
+    "counterfactual": "structural_break",
+    "tuning_trials": "counterfactual",
+    "model_scores": "tuning_trials",
+    "model_diagnostics": "model_scores",
+    "forecast": "model_scores",
+    "forecast_accuracy": "observations",
+    "forecast_changes": "forecast",
+}
+
+
+class HistoryWriteError(LakeError):
+    """Dagster could not write down what it did.
+
+    Attributes:
+        home: Where its history is.
+        reason: What its database said.
+    """
+
+    def __init__(self, home: Path, reason: str) -> None:
+        self.home, self.reason = home, reason
+        super().__init__(
+            f"Dagster cannot keep its history in {home}: {reason}. Nothing is half-written; free space on its volume, "
+            "then run `forecast refresh` again"
+        )
 
 
 @dataclass(frozen=True)
@@ -29,10 +62,12 @@ class Outcome:
     Attributes:
         succeeded: Whether it did.
         reasons: Why not: the first error, and every check that failed, in words.
+        warnings: The names of the checks that failed and only warn; they are among the reasons too.
     """
 
     succeeded: bool
     reasons: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
 
 
 class Platform:
@@ -62,14 +97,30 @@ class Platform:
 
     def is_fresh(self, week: date) -> bool:
         """Whether a week was refreshed to its end, from what the source still publishes."""
-        if not (self.lake.has("forecast", week) and self.lake.has(TABLE, week)):
+        if not (self.is_replayed(week) and self._is_registered(week)):
             return False
-        registry = ModelRegistry(self.sagemaker.client(), group=self.settings.model_group)
-        if not any(model.week == week for model in registry.models()):
-            return False  # the week was replayed by a backfill, or its refresh ended half way
         records = self.lake.read(TABLE, week).set_index("unique_id")
         current = {name: current_release(self.source, self.lake, name).sha256 for name in self.settings.series_ids}
         return current == records["sha256"].to_dict()
+
+    def is_replayed(self, week: date) -> bool:
+        """Whether a week has all its tables, and none is older than what it is made from.
+
+        A run that an error or the death of its process ended half way leaves tables of before beside new ones.
+        """
+        written = {name: self.lake.written_at(name, week) for name in {*_MADE_FROM, *_MADE_FROM.values()}}
+        times = {name: time for name, time in written.items() if time is not None}
+        return len(times) == len(written) and all(times[source] <= times[name] for name, source in _MADE_FROM.items())
+
+    def _is_registered(self, week: date) -> bool:
+        """Whether the registry has the model that a week's forecast was made with; a backfill registers none."""
+        verdict = verdict_of(self.lake, week, tolerance=self.settings.gate_tolerance)
+        try:
+            digest = gated_artifact(self.lake, verdict)["digest"]
+        except (FileNotFoundError, ForecasterError):
+            return False
+        registry = ModelRegistry(self.sagemaker.client(), group=self.settings.model_group)
+        return any(model.week == week and model.digest == digest for model in registry.models())
 
     def awaits_approval(self) -> bool:
         """Whether no model has been approved yet, so that nothing can be served."""
@@ -80,7 +131,15 @@ class Platform:
         model = newest_approved(self.settings, self.sagemaker)
         return model is None or model_endpoint(self.settings, self.sagemaker).serves(model)
 
-    def run(self, job: str, instance: dg.DagsterInstance, *, week: date | None = None, force: bool = False) -> Outcome:
+    def run(
+        self,
+        job: str,
+        instance: dg.DagsterInstance,
+        *,
+        week: date | None = None,
+        force: bool = False,
+        quiet: bool = False,
+    ) -> Outcome:
         """Run a job in this process.
 
         Args:
@@ -88,6 +147,7 @@ class Platform:
             instance: Where Dagster records the run.
             week: The partition, if the job has partitions.
             force: Whether SageMaker jobs of earlier runs are not taken up but run anew.
+            quiet: Whether a terminal hears of warnings and errors only.
         """
         # The raw logs of jobs go to standard output, for Dagster to keep; a terminal gets them through the logger.
         with contextlib.redirect_stdout(io.StringIO()):
@@ -95,10 +155,15 @@ class Platform:
                 partition_key=week.isoformat() if week else None,
                 instance=instance,
                 tags={FORCE_TAG: "true"} if force else None,
-                run_config={"loggers": {"progress": {}}},
+                run_config={"loggers": {"progress": {"config": {"quiet": quiet}}}},
                 raise_on_error=False,
             )
-        return Outcome(result.success, tuple(_reasons(result)))
+        warnings = [
+            evaluation.check_name
+            for evaluation in result.get_asset_check_evaluations()
+            if not evaluation.passed and evaluation.severity == dg.AssetCheckSeverity.WARN
+        ]
+        return Outcome(result.success, tuple(_reasons(result)), tuple(warnings))
 
 
 def weeks_between(first: date, last: date) -> Iterator[date]:
@@ -110,21 +175,26 @@ def weeks_between(first: date, last: date) -> Iterator[date]:
 
 
 def _reasons(result: dg.ExecuteInProcessResult) -> Iterator[str]:
+    told = set()
     for evaluation in result.get_asset_check_evaluations():
         if not evaluation.passed:
+            told.add(evaluation.description)
             yield f"{evaluation.severity.value} {evaluation.check_name}: {evaluation.description}"
     for event in result.get_step_failure_events():
         failure = event.step_failure_data.user_failure_data
         text = failure.description if failure and failure.description else _cause(event.step_failure_data.error)
-        if "DagsterAssetCheckFailedError" not in text:  # the check itself was named above
+        if "DagsterAssetCheckFailedError" not in text and text not in told:  # the check itself was named above
             yield f"{event.step_key}: {text}"
     for event in result.all_events:
         if event.is_run_failure and not result.get_failed_step_keys():
-            yield f"{event.message or 'the run failed'} {_cause(event.job_failure_data.error)}"
+            yield _cause(event.job_failure_data.error)
 
 
 def _cause(error: SerializableErrorInfo | None) -> str:
-    """What went wrong in the first place."""
-    while error is not None and error.cause is not None:
+    """What went wrong, without what Dagster says around it."""
+    while error is not None and error.cause is not None and (error.cls_name or "").startswith("Dagster"):
         error = error.cause
-    return error.message.strip() if error else "no reason is known"
+    if error is None:
+        return "no reason is known"
+    name, _, message = error.message.strip().partition(": ")
+    return f"{name.rpartition('.')[2]}: {message}".removesuffix(": ")  # the name of its class, without the module

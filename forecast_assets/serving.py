@@ -2,8 +2,10 @@
 
 import dagster as dg
 
+from forecast_assets.artifacts import registered_artifact
 from forecast_assets.metadata import OWNERS
 from forecast_assets.settings import Settings
+from resources.lake import Lake
 from resources.sagemaker.endpoint import ModelEndpoint
 from resources.sagemaker.platform import SageMaker
 from resources.sagemaker.registry import ModelRegistry, RegisteredModel
@@ -35,15 +37,16 @@ def newest_approved(settings: Settings, sagemaker: SageMaker) -> RegisteredModel
     code_version="1",
 )
 def forecast_endpoint(
-    context: dg.AssetExecutionContext, settings: dg.ResourceParam[Settings], sagemaker: SageMaker
+    context: dg.AssetExecutionContext, settings: dg.ResourceParam[Settings], lake: Lake, sagemaker: SageMaker
 ) -> dg.MaterializeResult[None]:
-    """Deploy the newest approved model."""
+    """Deploy the newest approved model, once it is seen to be the one that was registered."""
     model = newest_approved(settings, sagemaker)
     if model is None:
         raise dg.Failure(
             f"{settings.model_group} has no approved model: refresh a week whose gate passes, or approve one",
             allow_retries=False,
         )
+    registered_artifact(lake, sagemaker, model)
     endpoint = model_endpoint(settings, sagemaker)
     changed = endpoint.deploy(model, max_wait_s=settings.endpoint.max_update_s, progress=context.log.info)
     url = sagemaker.endpoint_url(endpoint.name) if sagemaker.mode == "local" else None

@@ -29,6 +29,13 @@ OBSERVATIONS: Columns = {
     "y": ("double", f"Product supplied, {_KBD}"),
     "source": ("string", "live, api, file or sample (simulated)"),
 }
+REVISIONS: Columns = {
+    **_SERIES,
+    **_WEEK,
+    "before": ("double", f"As it was known before, {_KBD}; empty where the week had no figure"),
+    "after": ("double", f"As this release says, {_KBD}"),
+    "known": ("timestamp", "The week whose observations said before; the week itself where it was fetched twice"),
+}
 OUTLIER_FLAGS: Columns = {
     **_SERIES,
     **_WEEK,
@@ -77,7 +84,7 @@ TUNING_TRIALS: Columns = {
     "n_parameters": ("double", "Estimated parameters, mean over origins"),
     "rank": ("int", "By loss"),
     "chosen": ("bool", "The configuration that the model uses"),
-    "seconds": ("double", "Processor time of the trial"),
+    "seconds": ("double", "Seconds of computing, fits that it shares with other trials included"),
 }
 MODEL_SCORES: Columns = {
     **_SERIES,
@@ -97,6 +104,32 @@ HELD_OUT: Columns = {
     "horizon": ("int", "Weeks after the cutoff"),
     "y": ("double", f"Observed, {_KBD}"),
     "mean": ("double", f"Forecast, {_KBD}"),
+    "configuration": ("string", "Label of the configuration"),
+    "cutoff": ("timestamp", "Last week the forecast knows"),
+    "observed": ("bool", "The week counts: it does not lie within a break"),
+}
+TUNING_ERRORS: Columns = {
+    **_SERIES,
+    "configuration": ("string", "Label of the configuration"),
+    "cutoff": ("timestamp", "Last week the forecast knows: the origin"),
+    "horizon": ("int", "Weeks after the cutoff"),
+    **_WEEK,
+    "y": ("double", f"What the forecast is compared with, {_KBD}"),
+    "mean": ("double", f"Forecast, {_KBD}"),
+    "se": ("double", "Standard error of the forecast on the log scale"),
+    "observed": ("bool", "y was observed: the week does not lie within a break"),
+}
+CHAMPIONS: Columns = {
+    **_SERIES,
+    **{
+        name: TUNING_TRIALS[name]
+        for name in ("model", "harmonics", "holidays", "detrend", "deseasonalise", "counterfactual")
+    },
+}
+FAILURES: Columns = {
+    "stage": ("string", "The asset at which the series failed"),
+    **_SERIES,
+    "message": ("string", "The error, by name and in words"),
 }
 RESIDUALS: Columns = {**_SERIES, **_WEEK, "residual": ("double", "One-step residual on the log scale")}
 DIAGNOSTICS: Columns = {
@@ -105,6 +138,19 @@ DIAGNOSTICS: Columns = {
     "lag": ("int", "Lag of the Ljung-Box test"),
     "statistic": ("double", "Test statistic"),
     "p_value": ("double", "Small: normality, or independence, is rejected"),
+}
+
+FORECAST_CHANGES: Columns = {
+    **_SERIES,
+    **_WEEK,
+    "horizon": ("int", "Weeks after the cutoff of this week's forecast"),
+    "before": ("double", f"What last week forecast, {_KBD}"),
+    "after": ("double", f"What this week forecasts, {_KBD}"),
+    "change": ("double", f"after - before, {_KBD}: the sum of the four parts"),
+    "new_code": ("double", f"Because the code fits or forecasts otherwise, {_KBD}"),
+    "revised_data": ("double", f"Because weeks known before have other values, or the break another span, {_KBD}"),
+    "new_data": ("double", f"Because a week has arrived, {_KBD}"),
+    "hyper_parameters": ("double", f"Because another configuration was chosen, {_KBD}"),
 }
 
 
@@ -119,22 +165,77 @@ def model_score_columns(levels: Sequence[float]) -> Columns:
 
 def forecast_columns(levels: Sequence[float]) -> Columns:
     """The columns of the forecast table, with a pair for each level in per cent."""
-    bounds = {
-        f"{side}-{level:g}": ("double", f"{word} bound of the {level:g} % interval, {_KBD}")
-        for level in levels
-        for side, word in (("lo", "Lower"), ("hi", "Upper"))
-    }
     return {
         **_SERIES,
         **_WEEK,
         "cutoff": ("timestamp", "Last week the forecast knows"),
         "horizon": ("int", "Weeks after the cutoff"),
         "mean": ("double", f"Forecast, {_KBD}: the median of its distribution"),
-        **bounds,
+        **_bounds(levels),
         "interval": ("string", "conformal, or normal where a model was not calibrated"),
         "model": ("string", "Configuration that made it"),
         "role": ("string", "candidate, or what stands in for a series that the gate held back"),
         "source": ("string", "live, api, file or sample (simulated)"),
+    }
+
+
+def accuracy_columns(levels: Sequence[float]) -> Columns:
+    """The columns of the scores of earlier forecasts, with a pair for each level in per cent."""
+    intervals = {
+        f"{measure}-{level:g}": ("double", text.format(f"{level:g} % interval"))
+        for level in levels
+        for measure, text in (
+            ("inside", "1 where y lies in the {}, else 0; empty where the forecast was made without it"),
+            ("width", f"Width of the {{}}, {_KBD}"),
+        )
+    }
+    return {
+        **_SERIES,
+        "ds": ("timestamp", "The week that was forecast and has arrived"),
+        "cutoff": ("timestamp", "Last week the forecast knew"),
+        "horizon": ("int", "Weeks after the cutoff"),
+        "y": ("double", f"Observed, as the week's own release has it, {_KBD}"),
+        "mean": ("double", f"Forecast, {_KBD}"),
+        "error": ("double", f"mean - y, {_KBD}: positive where the forecast was too high"),
+        "absolute_error": ("double", f"Its size, {_KBD}"),
+        "scaled_error": ("double", "Its size over the in-sample error of the seasonal naive (no unit); the mean is MASE"),
+        "pinball": ("double", f"Mean quantile loss over the median and the bounds of all levels, {_KBD}"),
+        **intervals,
+        "naive": ("double", f"Seasonal naive forecast at the same cutoff: the same week of last year, {_KBD}"),
+        "naive_error": ("double", f"naive - y, {_KBD}"),
+        "interval": ("string", "conformal, or normal where a model was not calibrated"),
+        "model": ("string", "Configuration that made the forecast"),
+        "role": ("string", "candidate, or what stood in for a series that the gate held back"),
+        "source": ("string", "live, api, file or sample (simulated)"),
+    }
+
+
+def held_out_columns(levels: Sequence[float]) -> Columns:
+    """The columns of the held-out weeks, with a pair for each level in per cent."""
+    return {**HELD_OUT, **_bounds(levels)}
+
+
+def lake_tables(levels: Sequence[float]) -> Mapping[str, Columns]:
+    """The columns of every table that a week of the lake may have, in the order in which they are made."""
+    return {
+        "release": RELEASE,
+        "revisions": REVISIONS,
+        "observations": OBSERVATIONS,
+        "outlier_flags": OUTLIER_FLAGS,
+        "structural_break": STRUCTURAL_BREAK,
+        "counterfactual": COUNTERFACTUAL,
+        "tuning_trials": TUNING_TRIALS,
+        "tuning_errors": TUNING_ERRORS,
+        "champions": CHAMPIONS,
+        "model_scores": model_score_columns(levels),
+        "held_out": held_out_columns(levels),
+        "residuals": RESIDUALS,
+        "diagnostics": DIAGNOSTICS,
+        "model_diagnostics": DIAGNOSTICS,
+        "failures": FAILURES,
+        "forecast": forecast_columns(levels),
+        "forecast_accuracy": accuracy_columns(levels),
+        "forecast_changes": FORECAST_CHANGES,
     }
 
 
@@ -143,3 +244,11 @@ def schema(columns: Columns) -> dg.TableSchema:
     return dg.TableSchema(
         columns=[dg.TableColumn(name, type=kind, description=text) for name, (kind, text) in columns.items()]
     )
+
+
+def _bounds(levels: Sequence[float]) -> Columns:
+    return {
+        f"{side}-{level:g}": ("double", f"{word} bound of the {level:g} % interval, {_KBD}")
+        for level in levels
+        for side, word in (("lo", "Lower"), ("hi", "Upper"))
+    }

@@ -1,4 +1,4 @@
-"""The jobs: the weekly refresh, the replay of a week, and the deployment.
+"""The jobs: the weekly refresh, the replay of a week, its scores anew, and the deployment.
 
 Refresh and deployment are two jobs because one is by week and the other is not: a mixed job without a partition key
 fails, and a failed gate would paint the endpoint red though it serves on.
@@ -19,12 +19,14 @@ REPLAYED = dg.AssetSelection.assets(
     "candidate_model",
     "model_diagnostics",
     "forecast",
+    "forecast_accuracy",
+    "forecast_changes",
 )
 
 weekly_refresh = dg.define_asset_job(
     "weekly_refresh",
-    selection=REPLAYED | dg.AssetSelection.assets("registered_model"),
-    description="From the release of a week to its forecast and its registered model.",
+    selection=REPLAYED | dg.AssetSelection.assets("registered_model", "dashboard"),
+    description="From the release of a week to its forecast, its registered model and its page.",
     executor_def=_IN_PROCESS,
 )
 
@@ -35,6 +37,14 @@ backfill = dg.define_asset_job(
     executor_def=_IN_PROCESS,
 )
 
+score = dg.define_asset_job(
+    "score",
+    selection=dg.AssetSelection.assets("forecast_accuracy", "forecast_changes"),
+    description="Score a week's earlier forecasts again, and compare it with the week before: for weeks that were "
+    "refreshed before their predecessors were replayed.",
+    executor_def=_IN_PROCESS,
+)
+
 deploy = dg.define_asset_job(
     "deploy",
     selection=dg.AssetSelection.assets("forecast_endpoint"),
@@ -42,4 +52,4 @@ deploy = dg.define_asset_job(
     executor_def=_IN_PROCESS,
 )
 
-default_jobs = [weekly_refresh, backfill, deploy]
+default_jobs = [weekly_refresh, backfill, score, deploy]

@@ -1,6 +1,7 @@
 """The platform in a lake of its own, as tests run it; and what is in a lake, to be compared before and after."""
 
 import hashlib
+from collections.abc import Mapping
 from datetime import UTC, date, datetime
 from pathlib import Path
 
@@ -15,22 +16,31 @@ from resources.sagemaker.registry import ModelRegistry
 
 ROOT = Path(__file__).resolve().parents[1]
 WEEK = date(2023, 11, 10)
+NOW = datetime(2023, 11, 16, tzinfo=UTC)
 SERIES = ("WGFUPUS2", "WREUPUS2")
 
 
 class World:
     """A lake, its code location and its Dagster instance, with a small search.
 
-    Its clock stands the day after the release of `WEEK`. Processes started with the working directory elsewhere must
-    `chdir(ROOT)` first: the settings file is there.
+    Its clock stands the day after the release of `WEEK`, unless told; figures of a week not due by then are refused.
+    Processes started with the working directory elsewhere must `chdir(ROOT)` first: the settings file is there.
     """
 
-    def __init__(self, lake: Path, source: Path, *, series: tuple[str, ...] = SERIES) -> None:
+    def __init__(
+        self,
+        lake: Path,
+        source: Path | str,
+        *,
+        series: tuple[str, ...] = SERIES,
+        now: datetime = NOW,
+        resources: Mapping[str, object] | None = None,
+    ) -> None:
         settings = load_settings(
             lake_uri=str(lake), eia_source=str(source), series=list(series), step=24, max_harmonics=2, workers=1
         )
-        clock = Clock(fixed=datetime(2023, 11, 16, tzinfo=UTC).isoformat())
-        self.platform = Platform(build_defs(settings=settings, resource_overrides={"clock": clock}))
+        overrides = {"clock": Clock(fixed=now.isoformat()), **(resources or {})}
+        self.platform = Platform(build_defs(settings=settings, resource_overrides=overrides))
         self.lake = self.platform.lake
         self.settings = settings
 

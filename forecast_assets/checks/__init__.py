@@ -4,11 +4,13 @@ Each reads the lake, not what an asset held in memory, so that it judges what co
 says what follows from it and what to do.
 """
 
-from forecast_assets.checks import forecasts, ingestion, model, quality, serving
+from forecast_assets.checks import accuracy, forecasts, ingestion, model, quality, serving
 
 default_checks = [
     ingestion.real_figures,
     ingestion.observations_valid,
+    ingestion.few_revisions,
+    quality.break_plausible,
     quality.only_the_break_changed,
     model.gate,
     model.no_series_held_back,
@@ -16,5 +18,8 @@ default_checks = [
     model.residuals_independent,
     model.residuals_normal,
     forecasts.forecast_complete,
+    accuracy.intervals_cover,
+    accuracy.unbiased,
     serving.answers_as_artifact,
+    serving.fresh,
 ]

@@ -27,8 +27,11 @@ def forecast_complete(
         values = rows[bounds].to_numpy()
         if not ((values[:, 1:] >= values[:, :-1]).all() and (values > 0).all()):
             problems.append(f"{name} has intervals that are not nested")
+    if table.empty:
+        problems.append("it has no row")
+    consequence = f"Do not use the forecast of {week}: make it anew with `forecast refresh --week {week} --force`"
     return dg.AssetCheckResult(
-        passed=not problems and not table.empty,
-        description="; ".join([*problems, "do not use it: refresh with --force"]) if problems else "Complete.",
+        passed=not problems,
+        description=f"{'; '.join(problems)}. {consequence}." if problems else "Complete.",
         metadata={"rows": len(table)},
     )

@@ -2,12 +2,19 @@
 
 import dagster as dg
 
+from forecast_assets.artifacts import DamagedModelError, registered_artifact
 from forecast_assets.serving import model_endpoint, newest_approved
 from forecast_assets.settings import Settings
-from forecasting import artifact as artifacts
 from forecasting import forecaster
+from resources.clock import Clock
+from resources.eia.calendar import due as release_due
+from resources.eia.calendar import newest_due
 from resources.lake import Lake
 from resources.sagemaker.platform import SageMaker
+
+_NO_MODEL = (
+    "There is no approved model, so nothing can be served: refresh a week whose gate passes, or approve a model."
+)
 
 
 @dg.asset_check(
@@ -20,8 +27,11 @@ def answers_as_artifact(
     del context
     model = newest_approved(settings, sagemaker)
     if model is None:
-        return dg.AssetCheckResult(passed=False, description="There is no approved model.")
-    artifact = artifacts.unpack(lake.root / sagemaker.key(model.model_data))
+        return dg.AssetCheckResult(passed=False, description=_NO_MODEL)
+    try:
+        artifact = registered_artifact(lake, sagemaker, model)
+    except DamagedModelError as error:
+        return dg.AssetCheckResult(passed=False, description=f"The answers have nothing to be compared with: {error}")
     endpoint = model_endpoint(settings, sagemaker)
     differing = []
     for name, entry in artifact["series"].items():
@@ -32,8 +42,41 @@ def answers_as_artifact(
             differing.append(name)
     return dg.AssetCheckResult(
         passed=not differing,
-        description=f"It answers otherwise for {', '.join(differing)}: deploy again, or roll back."
+        description=f"It answers otherwise for {', '.join(differing)}: who asks it gets other numbers than the lake's. "
+        "Take it down with `forecast endpoint stop` and bring it back with `forecast refresh`; read forecasts from the "
+        "lake until then."
         if differing
         else "It answers as the artifact forecasts.",
         metadata={"series": len(artifact["series"]), "model": model.arn},
     )
+
+
+@dg.asset_check(
+    asset="forecast_endpoint", description="The model served is of the newest week that is due by EIA's calendar."
+)
+def fresh(
+    context: dg.AssetCheckExecutionContext, settings: dg.ResourceParam[Settings], clock: Clock, sagemaker: SageMaker
+) -> dg.AssetCheckResult:
+    """Warn where the endpoint answers from figures that newer ones have followed."""
+    del context
+    model = newest_approved(settings, sagemaker)
+    if model is None or not model_endpoint(settings, sagemaker).serves(model):
+        said = "The endpoint does not serve the newest approved model: run `forecast refresh`, which deploys it."
+        return _warning(_NO_MODEL if model is None else said)
+    due = newest_due(clock.now())
+    behind = max(0, (due - model.week).days // 7)
+    described = (
+        f"The model served is of {model.week}, and the figures of {due} were due on {release_due(due):%Y-%m-%d}: the "
+        f"first {behind} of the weeks it forecasts have passed. Run `forecast refresh`; where the source does not have "
+        "that week yet, EIA is late or the source is a file that ends earlier."
+    )
+    return dg.AssetCheckResult(
+        passed=behind == 0,
+        severity=dg.AssetCheckSeverity.WARN,
+        description=described if behind else f"It serves the model of {model.week}, the newest week due.",
+        metadata={"weeks_behind": behind},
+    )
+
+
+def _warning(description: str) -> dg.AssetCheckResult:
+    return dg.AssetCheckResult(passed=False, severity=dg.AssetCheckSeverity.WARN, description=description)

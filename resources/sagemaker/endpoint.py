@@ -111,6 +111,8 @@ class ModelEndpoint:
     ) -> bool:
         """Bring the endpoint to a model, creating or updating it; False where it served it already.
 
+        Another deployment that is under way is waited for.
+
         Raises:
             EndpointUpdateError: The new model did not come into service; what served before serves on.
         """
@@ -124,10 +126,8 @@ class ModelEndpoint:
             progress(f"endpoint {self.name} is {current.status} ({current.reason}): making it anew")
             self.delete()
             current = self._settled(deadline, progress)
-        if current is None:
-            self._client.create_endpoint(EndpointName=self.name, EndpointConfigName=config)
-        else:
-            self._client.update_endpoint(EndpointName=self.name, EndpointConfigName=config)
+        if not self._changed(config, create=current is None):
+            return self.deploy(model, max_wait_s=deadline - time.monotonic(), progress=progress)
         after = self._settled(deadline, progress)
         if after is None or after.status != "InService" or after.config != config:
             raise EndpointUpdateError(
@@ -182,6 +182,20 @@ class ModelEndpoint:
             if time.monotonic() > deadline:
                 raise EndpointUpdateError(self.name, status=status.status, reason="it takes longer than max_update_s")
             time.sleep(0.2)
+
+    def _changed(self, config: str, *, create: bool) -> bool:
+        """Ask for the change; False where another deployment asked for one a moment ago."""
+        from botocore.exceptions import ClientError
+
+        change = self._client.create_endpoint if create else self._client.update_endpoint
+        try:
+            change(EndpointName=self.name, EndpointConfigName=config)
+        except ClientError as error:
+            message = error.response["Error"]["Message"]
+            if "already existing" not in message and "in-progress" not in message:
+                raise
+            return False
+        return True
 
     def _ensure_config(self, model: RegisteredModel, config: str) -> None:
         """Make the model and the endpoint config; where they exist they are right."""

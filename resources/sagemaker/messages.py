@@ -1,14 +1,37 @@
-"""What a job says through Dagster Pipes, read from a file that outlives its reader."""
+"""What Dagster and a job say to each other through Pipes, in files that outlive the Dagster process."""
 
 import json
 import sys
+import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from threading import Event, Thread
 
 import dagster as dg
-from dagster_pipes import PipesDefaultMessageWriter, PipesParams
+from dagster_pipes import PipesContextData, PipesDefaultContextLoader, PipesDefaultMessageWriter, PipesParams
+
+
+class KeptContextInjector(dg.PipesContextInjector):
+    """Tell a job its context by a file that is replaced at once, and kept.
+
+    Dagster's own injector writes it in place and deletes it when it ends; a job that is taken up may be about to read.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    @contextmanager
+    def inject_context(self, context: PipesContextData) -> Iterator[PipesParams]:
+        """Write the file."""
+        part = self._path.with_name(f".{self._path.name}.{uuid.uuid4().hex}")
+        part.write_text(json.dumps(context))
+        part.replace(self._path)
+        yield {PipesDefaultContextLoader.FILE_PATH_KEY: str(self._path)}
+
+    def no_messages_debug_text(self) -> str:
+        """Where the context is."""
+        return f"Attempted to inject context through {self._path}."
 
 
 class ReplayingFileMessageReader(dg.PipesMessageReader):

@@ -8,6 +8,7 @@ instead of paying for it again.
 import hashlib
 import json
 import re
+import signal
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -19,7 +20,7 @@ from dagster._core.errors import DagsterExecutionInterruptedError
 from dagster_pipes import DagsterPipesError
 
 from resources.sagemaker.job_log import LogFollower
-from resources.sagemaker.messages import ReplayingFileMessageReader
+from resources.sagemaker.messages import KeptContextInjector, ReplayingFileMessageReader
 
 if TYPE_CHECKING:
     from mypy_boto3_logs import CloudWatchLogsClient
@@ -31,6 +32,11 @@ FORCE_TAG = "forecast/force"
 # What a failure begins with when the code or the request is at fault: trying again cannot help.
 _PERMANENT = ("AlgorithmError", "ClientError")
 _FINAL = {"Completed", "Failed", "Stopped"}
+_KILLED = f"exit code: {128 + signal.SIGKILL}"
+_KILLED_MEANS = (
+    "its process was killed from outside, mostly for want of memory: refresh again, on a larger instance_type if it "
+    "happens again"
+)
 
 
 class JobFailedError(dg.Failure):
@@ -71,6 +77,8 @@ class JobKind:
         text = " ".join(str(part) for part in parts if part)
         if not text and description.get("SecondaryStatus") == "MaxRuntimeExceeded":
             text = "it ran longer than its MaxRuntimeInSeconds"
+        if text.endswith(_KILLED):
+            text += f" ({_KILLED_MEANS})"
         return text or "SageMaker gives no reason; see the job's log"
 
 
@@ -169,7 +177,7 @@ class PipesSageMakerClient(dg.PipesClient):
         with dg.open_pipes_session(
             context=context,
             extras=dict(extras or {}),
-            context_injector=dg.PipesFileContextInjector(str(folder / "context.json")),
+            context_injector=KeptContextInjector(folder / "context.json"),
             message_reader=ReplayingFileMessageReader(folder / "messages.jsonl"),
         ) as session:
             if known is None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import dagster as dg
 
-from resources.lake import Lake
+from resources.lake import Lake, LakeWriteError
 from resources.sagemaker.pipes import PipesSageMakerClient
 
 if TYPE_CHECKING:
@@ -84,7 +84,10 @@ class SageMaker(dg.ConfigurableResource):  # type: ignore[type-arg]
 
     def _boto(self, service: Service) -> Any:  # noqa: ANN401 - boto3 makes its clients at run time
         if self.mode == "local":
-            _prepare(self.root, self.lake.root)
+            try:
+                _prepare(self.root, self.lake.root)
+            except OSError as error:
+                raise LakeWriteError(self.root, error) from error
             return _local(service, self.root)
         return _aws(service, self.region)
 

@@ -62,16 +62,25 @@ def test_weeks_of_the_break_are_replaced_and_dagster_is_told(
     (report,) = [m["params"] for m in messages() if m["method"] == "report_asset_materialization"]
     assert re.fullmatch("[0-9a-f]{64}", report["data_version"])
     metadata = {name: value["raw_value"] for name, value in report["metadata"].items()}
-    assert metadata["replaced_weeks"] == 16
+    assert metadata["replaced_weeks"] == metadata["replaced_weeks_WGFUPUS2"] == 16
+    change = 100 * (replaced["counterfactual"] / replaced["y"] - 1).mean()
+    assert metadata["change_percent_WGFUPUS2"] == pytest.approx(change, rel=1e-5)
     assert metadata["counterfactual_WGFUPUS2"].startswith("![plot](data:image/png;base64,")
 
 
 def test_without_a_break_the_counterfactual_is_what_was_observed(
-    container, observations: pd.DataFrame, structural_break: pd.DataFrame
+    container,
+    observations: pd.DataFrame,
+    structural_break: pd.DataFrame,
+    pipes_environment: tuple[dict[str, str], Callable[[], list[dict[str, object]]]],
 ) -> None:
     container.write_processing_input("observations", observations)
     container.write_processing_input("structural_break", structural_break.iloc[:0])
-    assert container.run("processing", environment=ENVIRONMENT).code == 0
+    environment, messages = pipes_environment
+    assert container.run("processing", environment=ENVIRONMENT | environment).code == 0
+    (report,) = [m["params"] for m in messages() if m["method"] == "report_asset_materialization"]
+    metadata = {name: value["raw_value"] for name, value in report["metadata"].items()}
+    assert metadata["replaced_weeks"] == metadata["replaced_weeks_WGFUPUS2"] == metadata["change_percent_WGFUPUS2"] == 0
     table = pd.read_parquet(container.root / "processing" / "output" / "counterfactual" / "data.parquet")
     assert table["counterfactual"].equals(table["y"])
     assert not table["replaced"].any()

@@ -156,6 +156,13 @@ def test_fit_makes_the_model_its_scores_and_its_stand_in(
     candidates = scores[scores["role"] == "candidate"]
     assert metadata["mean_mase"] == pytest.approx(candidates["mase"].mean(), abs=5e-5)
     assert {"mean_ratio_to_naive", "mean_coverage-80", "scores", "held_out_A", "held_out_B"} <= set(metadata)
+    told = {
+        "mase_A": scores.loc[0, "mase"],
+        "coverage-80_A": scores.loc[0, "coverage-80"],
+        "ratio_to_naive_A": scores.loc[0, "mae"] / scores.loc[2, "mae"],
+        "bias_percent_A": 100 * (own["mean"] - own["y"]).mean() / own["y"].mean(),
+    }
+    assert {name: metadata[name] for name in told} == pytest.approx(told, rel=1e-5)
 
 
 def test_same_input_gives_the_same_bytes_however_many_workers(container, tmp_path) -> None:

@@ -70,8 +70,16 @@ def test_tune_writes_the_leaderboard_and_tells_dagster(
     metadata = {name: value["raw_value"] for name, value in report["metadata"].items()}
     assert metadata["trials"] == len(trials)
     assert metadata["chosen"] == {"A": trials.loc[trials["chosen"], "configuration"].item()}
-    assert metadata["leaderboard"].count("\n") == len(trials) + 1
-    assert metadata["leaderboard_A"].startswith("![plot](data:image/png;base64,iVBOR")
+    told = trials[(trials["rank"] <= 12) | trials["chosen"]]
+    assert metadata["leaderboard"].count("\n") == len(told) + 1 < len(trials)
+    for picture in ("leaderboard_A", "splits_A"):
+        assert metadata[picture].startswith("![plot](data:image/png;base64,iVBOR")
+    best, chosen = trials["loss"].min(), trials.loc[trials["chosen"], "loss"].item()
+    default = trials.loc[trials["configuration"] == "dhr(K=aicc,holidays)", "loss"].item()
+    assert metadata["best_rmse_A"] == pytest.approx(best**0.5, rel=1e-5)
+    assert metadata["chosen_rmse_A"] == pytest.approx(chosen**0.5, rel=1e-5)
+    assert metadata["gain_percent_A"] == pytest.approx(100 * (1 - chosen / default), rel=1e-4, abs=1e-9)
+    assert metadata["origins_A"] == errors["cutoff"].nunique()
 
 
 def test_evaluate_scores_the_one_configuration_of_its_hyperparameters(container) -> None:

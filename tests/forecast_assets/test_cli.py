@@ -55,6 +55,16 @@ def shown(refreshed: object, forecast: Forecast) -> dict[str, object]:
     return dict(json.loads(done.stdout))
 
 
+@pytest.fixture(scope="module")
+def backfilled(shown: dict[str, object], forecast: Forecast) -> date:
+    """The week before the refreshed one, replayed after it."""
+    week = date.fromisoformat(str(shown["week"])) - timedelta(weeks=1)
+    done = forecast("backfill", "--from", str(week), "--to", str(week))
+    assert done.returncode == 0, done.stderr
+    assert "candidate_model" not in done.stderr, "a replayed week is a line"
+    return week
+
+
 def test_a_refresh_ends_with_the_forecast_on_the_screen_and_says_that_it_is_simulated(
     refreshed: "subprocess.CompletedProcess[str]",
 ) -> None:
@@ -118,13 +128,26 @@ def test_the_doctor_finds_what_is_there_and_names_what_is_not(refreshed: object,
         assert words in done.stdout
 
 
-def test_a_backfilled_week_is_neither_registered_nor_deployed(refreshed: object, forecast: Forecast) -> None:
-    before = forecast("endpoint", "status").stdout
-    done = forecast("backfill", "--from", "2023-11-03", "--to", "2023-11-03")
-    assert done.returncode == 0, done.stderr
-    assert json.loads(forecast("show", "--week", "2023-11-03", "--json").stdout)["week"] == "2023-11-03"
-    assert forecast("endpoint", "status").stdout == before
-    assert "1 of 1 weeks have a forecast" in forecast("backfill", "--from", "2023-11-03", "--to", "2023-11-03").stderr
+def test_a_backfilled_week_is_neither_registered_nor_deployed(
+    refreshed: object, forecast: Forecast, backfilled: date
+) -> None:
+    assert json.loads(forecast("show", "--week", str(backfilled), "--json").stdout)["week"] == str(backfilled)
+    again = forecast("backfill", "--from", str(backfilled), "--to", str(backfilled))
+    assert "1 of 1 weeks have a forecast" in again.stderr
+    assert f"{backfilled} has its forecast" in again.stderr
+    assert f"model of week {backfilled + timedelta(weeks=1)} (version 1)" in forecast("endpoint", "status").stdout
+
+
+def test_a_replayed_predecessor_is_scored_by_the_week_that_was_refreshed_before_it(
+    forecast: Forecast, backfilled: date
+) -> None:
+    week = str(backfilled + timedelta(weeks=1))
+    scored = json.loads(forecast("accuracy", "--by", "week", "--from", week, "--json").stdout)
+    assert (scored["first"], scored["last"], scored["source"]) == (week, week, "sample")
+    assert [(row["unique_id"], row["ds"], row["n"]) for row in scored["rows"]] == [("WGFUPUS2", week, 1)]
+    table = forecast("accuracy").stdout
+    for words in ("SIMULATED", "Of naive", "In 90 %", "WGFUPUS2"):
+        assert words in table
 
 
 def test_figures_of_the_other_kind_are_refused(refreshed: object, forecast: Forecast, tmp_path: Path) -> None:
@@ -141,6 +164,9 @@ def test_figures_of_the_other_kind_are_refused(refreshed: object, forecast: Fore
         pytest.param(["refresh", "--week", "soon"], {}, "'soon' is not a date", id="not a date"),
         pytest.param(["show"], {"FORECAST_HORIZON": "x"}, "horizon: Input should be a valid integer", id="setting"),
         pytest.param(["show", "--week", "2001-01-05"], {}, "no forecast of week 2001-01-05", id="no such week"),
+        pytest.param(
+            ["accuracy", "--to", "2001-01-05"], {}, "no scored forecast of weeks to 2001-01-05", id="no score"
+        ),
         pytest.param(["refresh"], {"FORECAST_EIA_SOURCE": "nowhere.csv"}, "nowhere.csv", id="no such source"),
         pytest.param(["backfill", "--from", "2023-11-10", "--to", "2023-11-03"], {}, "is after", id="backwards"),
     ],

@@ -1,11 +1,13 @@
 """The lineage on the real figures, run as `forecast refresh` runs it, with a small search."""
 
+import base64
 import json
 import re
 import shutil
 import urllib.request
 from collections.abc import Iterator
-from datetime import date, datetime
+from datetime import UTC, date, datetime
+from io import BytesIO
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -14,14 +16,16 @@ import duckdb
 import numpy as np
 import pandas as pd
 import pytest
+from PIL import Image
 
 from forecast_assets import tables
-from forecast_assets.checks import default_checks
+from forecast_assets.checks import default_checks, serving
 from forecast_assets.gate import gated_artifact, verdict_of
 from forecast_assets.reader import load_forecast, load_observations
 from forecast_assets.serving import newest_approved
+from resources.clock import Clock
 from resources.lake import Lake, MissingTableError
-from tests.world import ROOT, SERIES, WEEK, World
+from tests.world import ROOT, SERIES, WEEK, World, fingerprint
 
 
 @pytest.fixture(scope="module")
@@ -133,6 +137,93 @@ def test_a_refreshed_week_is_fresh_until_its_figures_change(refreshed: World, tm
     assert not World(refreshed.lake.root, revised).platform.is_fresh(WEEK)
 
 
+PICTURES = {
+    "outlier_flags": ("stl", "yearly", "correlogram"),
+    "structural_break": ("break",),
+    "counterfactual": ("counterfactual",),
+    "tuning_trials": ("leaderboard", "splits"),
+    "candidate_model": ("held_out", "coverage"),
+    "model_diagnostics": ("residuals",),
+}
+NUMBERS = {
+    "outlier_flags": ("outliers",),
+    "structural_break": ("weeks", "share"),
+    "counterfactual": ("replaced_weeks", "change_percent"),
+    "tuning_trials": ("origins", "best_rmse", "chosen_rmse", "gain_percent"),
+    "candidate_model": ("mase", "ratio_to_naive", "bias_percent", "coverage-80", "coverage-90", "coverage-95"),
+    "model_diagnostics": ("residual_sd", "p_ljung_box", "p_shapiro_wilk"),
+}
+OF_ALL = {
+    "outlier_flags": {"outliers"},
+    "structural_break": {"breaks"},
+    "counterfactual": {"replaced_weeks", "job_seconds"},
+    "tuning_trials": {"trials", "failed_trials", "job_seconds"},
+    "candidate_model": {"mean_mase", "mean_ratio_to_naive", "mean_coverage-90", "job_seconds"},
+    "model_diagnostics": set(),
+}
+
+
+@pytest.fixture(scope="module")
+def told(refreshed: World) -> dict[str, dict[str, dg.MetadataValue]]:
+    """What Dagster was told of each asset: materialized again, since jobs that ran are taken up."""
+    result = refreshed.materialize(*PICTURES)
+    assert result.success
+    return {name: dict(result.asset_materializations_for_node(name)[0].metadata) for name in PICTURES}
+
+
+@pytest.mark.parametrize("asset", PICTURES)
+def test_an_asset_shows_its_pictures_first(told: dict[str, dict[str, dg.MetadataValue]], asset: str) -> None:
+    shown = told[asset]
+    expected = [f"{what}_{name}" for what in PICTURES[asset] for name in SERIES]
+    assert [name for name in shown if not name.startswith("dagster/")][: len(expected)] == expected
+    for name in expected:
+        encoded = str(shown[name].value).partition("base64,")[2].removesuffix(")")
+        picture = Image.open(BytesIO(base64.b64decode(encoded, validate=True)))
+        assert (picture.format, picture.size) == ("PNG", (900, 450))
+
+
+def test_a_weeks_pictures_of_a_series_are_small(told: dict[str, dict[str, dg.MetadataValue]]) -> None:
+    for name in SERIES:
+        pictures = [f"{what}_{name}" for whats in PICTURES.values() for what in whats]
+        texts = [str(shown[key].value) for shown in told.values() for key in shown if key in pictures]
+        assert len(texts) == len(pictures)
+        assert sum(map(len, texts)) < 450_000, "350 kB of PNG in base64"
+
+
+@pytest.mark.parametrize("asset", NUMBERS)
+def test_an_asset_tells_numbers_that_can_be_drawn_over_the_weeks(
+    told: dict[str, dict[str, dg.MetadataValue]], asset: str
+) -> None:
+    expected = {f"{what}_{name}" for what in NUMBERS[asset] for name in SERIES} | OF_ALL[asset]
+    numbers = {
+        name: value.value
+        for name, value in told[asset].items()
+        if isinstance(value, dg.IntMetadataValue | dg.FloatMetadataValue)
+    }
+    assert expected <= numbers.keys()
+    assert all(np.isfinite(number) for number in numbers.values())
+
+
+def test_numbers_of_a_week_agree_with_its_tables(
+    refreshed: World, told: dict[str, dict[str, dg.MetadataValue]]
+) -> None:
+    scores = refreshed.lake.read("model_scores", WEEK).set_index(["role", "unique_id"])
+    own, naive = scores.loc[("candidate", "WGFUPUS2")], scores.loc[("seasonal_naive", "WGFUPUS2")]
+    observed = refreshed.lake.read("held_out", WEEK).query("unique_id == 'WGFUPUS2' and observed")["y"].mean()
+    expected = {
+        ("outlier_flags", "outliers_WGFUPUS2"): 45,
+        ("structural_break", "weeks_WGFUPUS2"): 128,
+        ("structural_break", "weeks_WREUPUS2"): 0,
+        ("structural_break", "share_WGFUPUS2"): 26 / 128,
+        ("counterfactual", "replaced_weeks_WGFUPUS2"): 128,
+        ("candidate_model", "mase_WGFUPUS2"): own["mase"],
+        ("candidate_model", "ratio_to_naive_WGFUPUS2"): own["mae"] / naive["mae"],
+        ("candidate_model", "bias_percent_WGFUPUS2"): 100 * own["bias"] / observed,
+    }
+    found = {(asset, name): told[asset][name].value for asset, name in expected}
+    assert found == pytest.approx(expected, rel=1e-5)
+
+
 # -- the gate -------------------------------------------------------------------------------------------------------
 
 
@@ -178,10 +269,11 @@ def test_a_failed_gate_blocks_and_leaves_the_old_model_serving(refreshed: World,
     serving = newest_approved(refreshed.settings, refreshed.platform.sagemaker)
     weeks = pd.date_range("1991-02-08", "2023-11-17", freq="W-FRI")
     pattern = np.random.default_rng(1).uniform(5000, 9000, 52).round()
-    for name, level in (("WGFUPUS2", 1.0), ("WREUPUS2", 0.05)):
+    for name, level in (("WGFUPUS2", 1.0), ("WREUPUS2", 0.08)):
         y = (pattern * level).round()[np.arange(len(weeks)) % 52]
         pd.DataFrame({"date": weeks, "value": y}).to_csv(tmp_path / f"{name}.csv", index=False)
-    outcome = World(refreshed.lake.root, tmp_path).run("weekly_refresh", date(2023, 11, 17))
+    world = World(refreshed.lake.root, tmp_path, now=datetime(2023, 11, 23, tzinfo=UTC))
+    outcome = world.run("weekly_refresh", date(2023, 11, 17))
     assert not outcome.succeeded
     assert any("gate" in reason for reason in outcome.reasons), outcome.reasons
     [said] = [reason for reason in outcome.reasons if reason.startswith("ERROR gate")]
@@ -216,6 +308,13 @@ def tamper(world: World, table: str, **changes: object) -> None:
     [
         ("observations_valid", "observations", {"y": -1.0}, "positive"),
         ("observations_valid", "observations", {"ds": pd.Timestamp("2023-11-17")}, "later than 2023-11-10"),
+        ("break_plausible", "structural_break", {"share": 0.1}, "weeks are outliers, so they may have nothing"),
+        (
+            "break_plausible",
+            "structural_break",
+            {"start": pd.Timestamp("2020-03-06")},
+            "change its days or min_outliers",
+        ),
         ("only_the_break_changed", "counterfactual", {"counterfactual": 1.0}, "WREUPUS2 2023-11-10"),
         ("only_the_break_changed", "counterfactual", {"y": 1.0}, "1 weeks are not as they must be"),
         ("only_the_break_changed", "counterfactual", {"replaced": True}, "Nothing is tuned on them"),
@@ -234,6 +333,47 @@ def test_a_check_sees_what_is_wrong_with_a_table(
     assert said in str(result.description)
 
 
+def test_a_settled_break_that_moved_since_last_week_is_a_warning(copied: World) -> None:
+    before = date(2023, 11, 3)
+    for table in ("structural_break", "outlier_flags"):
+        copied.lake.write(table, before, copied.lake.read(table, WEEK))
+    [rule] = copied.settings.breaks
+    settled = rule.model_copy(update={"settled": date(2023, 5, 5)})  # the last week that 2023-11-03 tunes on
+    settings = copied.settings.model_copy(update={"breaks": (settled,)})
+    assert check(copied, "break_plausible", settings=settings).passed
+    tamper(copied, "structural_break", end=pd.Timestamp("2022-08-12"))
+    assert check(copied, "break_plausible", settings=copied.settings).passed, "it was not settled a week before"
+    result = check(copied, "break_plausible", settings=settings)
+    assert (result.passed, result.severity) == (False, dg.AssetCheckSeverity.WARN)
+    moved = "it was 2020-03-13 to 2022-08-19 and is 2020-03-13 to 2022-08-12"
+    assert f"WGFUPUS2 covid-19: settled since 2023-05-05, yet {moved}" in str(result.description)
+
+
+@pytest.mark.parametrize(
+    ("name", "tampering", "remedy"),
+    [
+        ("break_plausible", ("structural_break", {"share": 0.01}), "refresh the week"),
+        ("only_the_break_changed", ("counterfactual", {"y": 1.0}), "forecast refresh --week 2023-11-10 --force"),
+        ("gate", ("model_scores", {}), "wait for more weeks or raise gate_tolerance"),
+        ("no_series_held_back", ("model_scores", {}), "Look at their picture held_out"),
+        ("every_series_has_a_candidate", ("model_scores", {"role": "x"}), "take them out of series"),
+        ("residuals_independent", ("model_diagnostics", {"p_value": 0.01}), "a regressor or more harmonics"),
+        ("residuals_normal", ("model_diagnostics", {"p_value": 0.01}), "read the bounds with caution"),
+    ],
+)
+def test_a_check_that_fails_says_what_to_do(
+    copied: World, name: str, tampering: tuple[str, dict[str, object]], remedy: str
+) -> None:
+    table, changes = tampering
+    copied.lake.write(table, WEEK, copied.lake.read(table, WEEK).assign(**changes))
+    if name in {"gate", "no_series_held_back"}:
+        fail_the_gate(copied, *SERIES)
+    needs_settings = name in {"break_plausible", "gate", "no_series_held_back", "every_series_has_a_candidate"}
+    result = check(copied, name, **({"settings": copied.settings} if needs_settings else {}))
+    assert not result.passed
+    assert remedy in str(result.description)
+
+
 def test_residuals_that_are_not_white_are_a_warning(copied: World) -> None:
     diagnostics = copied.lake.read("model_diagnostics", WEEK)
     for p_value, passed in ((0.5, True), (0.01, False)):
@@ -243,17 +383,35 @@ def test_residuals_that_are_not_white_are_a_warning(copied: World) -> None:
             assert (result.passed, result.severity) == (passed, dg.AssetCheckSeverity.WARN)
 
 
+@pytest.mark.parametrize(
+    ("now", "passed", "said"),
+    [
+        pytest.param(datetime(2023, 11, 16, tzinfo=UTC), True, "2023-11-10, the newest week due", id="fresh"),
+        pytest.param(datetime(2023, 11, 22, 15, 29, tzinfo=UTC), True, "the newest week due", id="before-the-release"),
+        pytest.param(datetime(2023, 11, 22, 15, 30, tzinfo=UTC), False, "first 1 of the weeks", id="at-the-release"),
+        pytest.param(datetime(2024, 1, 5, tzinfo=UTC), False, "2023-12-29 were due on 2024-01-04", id="much-later"),
+    ],
+)
+def test_a_model_that_newer_figures_have_followed_is_a_warning(
+    refreshed: World, now: datetime, passed: bool, said: str
+) -> None:
+    result = serving.fresh.op.compute_fn.decorated_fn(
+        None, refreshed.settings, Clock(fixed=now.isoformat()), refreshed.platform.sagemaker
+    )
+    assert (result.passed, result.severity) == (passed, dg.AssetCheckSeverity.WARN)
+    assert said in str(result.description)
+    assert passed or "Run `forecast refresh`" in str(result.description)
+
+
 # -- bad days -------------------------------------------------------------------------------------------------------
 
 
 def test_a_week_not_released_yet_fails_and_says_when_it_is_due(copied: World) -> None:
-    before = sorted(path for path in copied.lake.root.rglob("*") if path.is_file())
+    before = fingerprint(copied.lake.root)
     outcome = copied.run("weekly_refresh", date(2023, 11, 17))
     assert not outcome.succeeded
     assert any("2023-11-17 is due Wed 2023-11-22 10:30" in reason for reason in outcome.reasons), outcome.reasons
-    assert sorted(
-        path for path in copied.lake.root.rglob("*") if path.is_file() and "_sagemaker" not in path.parts
-    ) == (before)
+    assert fingerprint(copied.lake.root) == before
 
 
 def test_a_series_that_is_too_short_fails_by_name_and_alone(

@@ -29,10 +29,15 @@ def real_history(shared_data: Path) -> pd.DataFrame:
 
 
 @pytest.fixture(scope="session")
-def real_counterfactual(real_history: pd.DataFrame, covid: BreakRule) -> dict[str, pd.Series]:
+def real_breaks(real_history: pd.DataFrame, covid: BreakRule) -> pd.DataFrame:
+    """The breaks of every series."""
+    return find_breaks(real_history, [covid], last=date(2023, 5, 12))
+
+
+@pytest.fixture(scope="session")
+def real_counterfactual(real_history: pd.DataFrame, real_breaks: pd.DataFrame) -> dict[str, pd.Series]:
     """The counterfactual of every series over the 567 weeks to 2023-11-10, index ds, name unique_id."""
-    breaks = find_breaks(real_history, [covid], last=date(2023, 5, 12))
-    table = counterfactual(real_history, breaks, span_start=date(2013, 1, 4))
+    table = counterfactual(real_history, real_breaks, span_start=date(2013, 1, 4))
     return {
         str(unique_id): pd.Series(
             rows["counterfactual"].to_numpy(), index=pd.DatetimeIndex(rows["ds"]), name=str(unique_id)

@@ -42,7 +42,7 @@ CASES = [
     ("regression", change("20231110", "cutoff"), "a Friday such as"),
     ("regression", change(None, "cutoff"), "cutoff: None"),
     ("regression", change("9999-12-31", "cutoff"), "cutoff: '9999-12-31'"),
-    ("regression", change(0, "n"), "n: 0; a whole number of at least 1"),
+    ("regression", change(0, "n"), "n: 0; a whole number"),
     ("regression", change(True, "n"), "n: True"),
     ("regression", change(-1, "n_parameters"), "n_parameters: -1"),
     ("regression", change([], "configuration"), "configuration: an object is expected, not list"),

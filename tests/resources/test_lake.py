@@ -1,14 +1,21 @@
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from datetime import date
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import duckdb
 import pandas as pd
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from resources.lake import (
+    DamagedTableError,
     Lake,
     LakeError,
+    LakeWriteError,
     MissingTableError,
     MixedLakeError,
     UnsupportedLakeError,
@@ -49,6 +56,78 @@ def test_a_failed_write_leaves_the_old_table_and_no_litter(lake: Lake) -> None:
         lake.write("observations", WEEK, unwritable)
     assert path.read_bytes() == before
     assert [item.name for item in path.parent.iterdir()] == ["data.parquet"]
+
+
+def test_a_write_that_the_system_refuses_is_a_named_error(lake: Lake) -> None:
+    lake.root.mkdir()
+    (lake.root / "observations").write_text("a file where a folder should be")
+    with pytest.raises(LakeWriteError, match=r"cannot write .*observations/week=2023-11-10/data.parquet: ") as caught:
+        lake.write("observations", WEEK, frame())
+    assert caught.value.path == lake.path("observations", WEEK)
+    assert "Nothing is half-written" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        pytest.param(lambda content: content[: len(content) // 2], id="truncated"),
+        pytest.param(lambda content: content[:-8] + b"garbage!", id="tail overwritten"),
+        pytest.param(lambda content: b"<html>not a table</html>", id="another file"),
+        pytest.param(lambda content: b"", id="empty"),
+        pytest.param(lambda content: content[:20] + b"\xff" * (len(content) - 40) + content[-20:], id="middle lost"),
+    ],
+)
+def test_a_damaged_table_is_a_named_error(lake: Lake, damage: Callable[[bytes], bytes]) -> None:
+    path = lake.write("observations", WEEK, frame())
+    path.write_bytes(damage(path.read_bytes()))
+    with pytest.raises(DamagedTableError, match=r"observations/week=2023-11-10/data.parquet is damaged") as caught:
+        lake.read("observations", WEEK)
+    assert "delete it and run `forecast refresh --week 2023-11-10 --force`" in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+@given(content=st.binary(max_size=300), at=st.integers(0, 2000))
+def test_whatever_is_damaged_is_named(content: bytes, at: int) -> None:
+    with TemporaryDirectory() as folder:
+        lake = Lake(uri=folder)
+        path = lake.write("observations", WEEK, frame())
+        whole = path.read_bytes()
+        path.write_bytes(whole[:at] + content + whole[at + len(content) :])
+        with suppress(DamagedTableError):  # and no other error; damage where nothing is read is none
+            lake.read("observations", WEEK)
+
+
+@pytest.mark.parametrize("content", ["", "{", "[]", "{}", '{"figures": "invented"}', '{"figures": ["real"]}', "\xff"])
+def test_a_damaged_mark_of_the_lake_is_a_named_error(lake: Lake, content: str) -> None:
+    lake.claim("real")
+    (lake.root / "lake.json").write_bytes(content.encode("latin-1"))
+    for look in (lambda: lake.kind, lambda: lake.claim("real")):
+        with pytest.raises(DamagedTableError, match=r"lake.json is damaged.*\"figures\": \"real\""):
+            look()
+
+
+def test_a_folder_that_is_of_no_week_is_a_named_error(lake: Lake) -> None:
+    path = lake.write("observations", WEEK, frame())
+    path.parent.rename(path.parent.with_name("week=2023-11-10.bak"))
+    with pytest.raises(DamagedTableError, match=r"week=2023-11-10.bak is damaged .*move it out of the lake"):
+        lake.weeks("observations")
+
+
+def test_leftovers_of_a_week_go_at_once_and_all_others_with_time(lake: Lake) -> None:
+    path = lake.write("observations", WEEK, frame())
+    ours = path.with_name(f".data.parquet.{'0' * 32}")
+    other = lake.write("observations", date(2023, 11, 3), frame()).with_name(ours.name)
+    gone = lake.root / "_sagemaker" / f".gone-{'1' * 32}"
+    (gone / "deep").mkdir(parents=True)
+    for left in (ours, other, gone / "deep" / "file"):
+        left.write_bytes(b"half")
+    kept = lake.root / "_dagster" / ".telemetry"
+    kept.parent.mkdir()
+    kept.touch()
+    assert lake.sweep(WEEK) == 1
+    assert (ours.exists(), other.exists(), gone.exists()) == (False, True, True)
+    assert lake.sweep(abandoned_s=0) == 2
+    assert (other.exists(), gone.exists(), kept.exists(), path.exists()) == (False, False, True, True)
 
 
 def test_sql_reads_the_layout(lake: Lake) -> None:

@@ -112,7 +112,10 @@ def register_image(root: Path, image_uri: str, commands: Mapping[str, Sequence[s
     root.mkdir(parents=True, exist_ok=True)
     images = root / "images.json"
     with exclusive(root / "images.lock"):
-        put_json(images, (get_json(images) or {}) | {image_uri: {what: list(a) for what, a in commands.items()}})
+        known = get_json(images) or {}
+        wanted = known | {image_uri: {what: list(a) for what, a in commands.items()}}
+        if wanted != known:  # reading from a full disk, or one that cannot be written, needs no writing
+            put_json(images, wanted)
 
 
 def endpoint_url(root: Path, name: str) -> str | None:

@@ -56,14 +56,14 @@ class Ended:
     Attributes:
         code: Exit code, as a shell gives it: 128 + n after signal n.
         cut: Why it was ended, or None where it ended by itself.
-        started: When it started (epoch seconds).
         seconds: How long it ran.
+        last_line: The last it printed, where it failed by itself: on a full disk it can say why nowhere else.
     """
 
     code: int
     cut: Literal["Stopped", "MaxRuntimeExceeded"] | None
-    started: float
     seconds: float
+    last_line: str
 
 
 def run(
@@ -91,9 +91,12 @@ def run(
         raise ClientFaultError(f"The command of the image cannot be started: {error}") from error
     job.save(children=[{"pid": process.pid, "started": started_at(process.pid)}])
 
+    said = [""]
+
     def read() -> None:
         for line in log.copy(output):
             metrics.read(line)
+            said[0] = line
 
     reader = threading.Thread(target=read, daemon=True)
     reader.start()
@@ -113,7 +116,7 @@ def run(
     reader.join(_DRAIN_S)
     job.save(children=[])
     code = process.returncode
-    return Ended(code if code >= 0 else 128 - code, cut, began, time.time() - began)
+    return Ended(code if code >= 0 else 128 - code, cut, time.time() - began, said[0] if 0 < code < 128 else "")
 
 
 def text_of(path: Path) -> str:

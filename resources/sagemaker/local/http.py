@@ -17,10 +17,15 @@ from resources.sagemaker.local.operations import LocalSageMaker
 from resources.sagemaker.local.wire import Operations, handle, service_model
 
 HOST = "127.0.0.1"
+BODY_LIMIT_BYTES = 8 * 2**20
+"""SageMaker takes 6 MB at most, of an invocation."""
+READ_S = 60.0
+"""Between two pieces of a request; the connection is closed then."""
 
 
 class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
+    timeout = READ_S
     server: "LocalServer"
 
     def setup(self) -> None:
@@ -29,9 +34,10 @@ class _Handler(BaseHTTPRequestHandler):
         self.connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
     def do_POST(self) -> None:
-        if "Content-Length" not in self.headers:
-            self.close_connection = True  # what follows is a body of unknown length
-            self.send_error(411)
+        refused = self._refused()
+        if refused:
+            self.close_connection = True  # what follows is not read
+            self.send_error(refused)
             return
         body = self.rfile.read(int(self.headers["Content-Length"]))
         path = unquote(urlsplit(self.path).path)
@@ -47,6 +53,18 @@ class _Handler(BaseHTTPRequestHandler):
         self.send_header("Content-Length", str(len(payload)))
         self.end_headers()
         self.wfile.write(payload)
+
+    def _refused(self) -> int | None:
+        """The status of a request whose body is not to be read; None of one that is."""
+        # A page in a browser can give a name of its own this address, and would then speak to what runs commands here.
+        if self.headers.get("Host", HOST).partition(":")[0] not in {HOST, "localhost"}:
+            return 421
+        length = self.headers.get("Content-Length")
+        if length is None:
+            return 411
+        if not (length.isascii() and length.isdigit()):
+            return 400
+        return 413 if int(length[:20]) > BODY_LIMIT_BYTES else None
 
     def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - as http.server names it
         """Say nothing: a poller asks many times a second."""

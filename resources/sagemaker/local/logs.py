@@ -3,6 +3,7 @@
 Standard library only: supervisors import this without the site packages.
 """
 
+import contextlib
 import json
 import os
 import time
@@ -23,13 +24,19 @@ class LogWriter:
         path = stream_path(root, group, stream)
         path.parent.mkdir(parents=True, exist_ok=True)
         self._file = path.open("ab", buffering=0)
+        self._torn = False
 
     def write(self, message: str) -> None:
-        """Append one event, stamped now. CloudWatch takes no empty ones: nothing happens."""
+        """Append one event, stamped now. CloudWatch takes no empty ones: nothing happens.
+
+        What a full disk does not take is lost: a container must not wait for ever to be read, nor end for its log.
+        """
         if message:
             now = int(time.time() * 1000)
             event = {"timestamp": now, "message": message, "ingestionTime": now}
-            self._file.write(json.dumps(event).encode() + b"\n")
+            line = json.dumps(event).encode() + b"\n"
+            with contextlib.suppress(OSError):
+                self._torn = self._file.write(b"\n" * self._torn + line) < len(line)
 
     def copy(self, output: IO[bytes]) -> Iterator[str]:
         """Append a process's output line by line until it ends, giving each line on."""
@@ -100,4 +107,5 @@ def events(path: Path, start: int = 0) -> Iterator[tuple[int, dict[str, Any]]]:
             if not line.endswith(b"\n"):  # still being written
                 return
             start += len(line)
-            yield start, json.loads(line)
+            with contextlib.suppress(ValueError):  # torn by a full disk
+                yield start, json.loads(line)

@@ -8,6 +8,7 @@ import re
 import shutil
 import tarfile
 import uuid
+import zlib
 from pathlib import Path
 
 _BUCKET = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
@@ -94,8 +95,12 @@ class ObjectStore:
             tarfile.TarError: It is no archive, or has a member that would be written outside the folder.
         """
         folder.mkdir(parents=True, exist_ok=True)
-        with tarfile.open(self.path(uri), "r:gz") as archive:
-            archive.extractall(folder, filter="data")
+        path = self.path(uri)
+        try:
+            with tarfile.open(path, "r:gz") as archive:
+                archive.extractall(folder, filter="data")
+        except (EOFError, ValueError, RecursionError, zlib.error) as error:  # of damage, not all errors are tarfile's
+            raise tarfile.ReadError(f"it is damaged: {error}") from error
 
 
 def _split(uri: str) -> tuple[str, str]:

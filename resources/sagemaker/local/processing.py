@@ -42,7 +42,8 @@ def supervise(job: Supervised) -> None:
     message = text_of(ml / "output/message")[:LONGEST_REASON]
     said = {"ExitMessage": message} if message else {}
     if failed:
-        reason = f"AlgorithmError: {message or 'See job logs for more information'}, exit code: {ended.code}"
+        why = message or ended.last_line or "See job logs for more information"
+        reason = f"AlgorithmError: {why}, exit code: {ended.code}"
         _end(job, "Failed", FailureReason=reason[:LONGEST_REASON], **said)
         return
     shutil.rmtree(ml)  # as the instance goes; after a failure it stays, to be looked at

@@ -6,6 +6,7 @@ every invocation holds a shared lock on the deployment it was sent to, so an exc
 Standard library only: supervisors import this without the site packages.
 """
 
+import contextlib
 import shutil
 import threading
 import time
@@ -32,6 +33,7 @@ class _Fleet:
         self._live: Deployment | None = None
         self._retiring: list[threading.Thread] = []
         self._settled = -1
+        self._unsaid: Wire = {}
         self._failures = 0
         self._retry_at = 0.0
 
@@ -43,17 +45,16 @@ class _Fleet:
         home = self._endpoint.home
         try:
             fresh = self._deploy(generation, config_name)
-        except ClientFaultError as fault:
+        except (ClientFaultError, OSError) as fault:
             shutil.rmtree(home / str(generation), ignore_errors=True)
             reason = str(fault)[:LONGEST_REASON]
             if self._live is None:
                 self._endpoint.save(EndpointStatus="Failed", FailureReason=reason, children=[])
                 return False
-            self._endpoint.save(EndpointStatus="InService", FailureReason=reason, generation=generation)
+            self._say(EndpointStatus="InService", FailureReason=reason, generation=generation)
             return True
         old, self._live = self._live, fresh
-        put_json(home / LIVE, fresh.live)
-        self._endpoint.save(
+        self._say(
             EndpointStatus="InService",
             EndpointConfigName=config_name,
             ProductionVariants=fresh.summary,
@@ -68,7 +69,8 @@ class _Fleet:
         fresh = Deployment(self._endpoint, generation, config_name)
         try:
             self._start(fresh)
-        except ClientFaultError:
+            put_json(self._endpoint.home / LIVE, fresh.live)
+        except (ClientFaultError, OSError):
             fresh.kill()
             self._forget(fresh)
             raise
@@ -76,12 +78,19 @@ class _Fleet:
 
     def _start(self, deployment: Deployment) -> None:
         self._children.append((deployment, deployment.start()))
-        self._endpoint.save(children=[child for _, child in self._children])
+        self._say(children=[child for _, child in self._children])
         deployment.wait_until_up()
 
     def _forget(self, deployment: Deployment) -> None:
         self._children = [(owner, child) for owner, child in self._children if owner is not deployment]
-        self._endpoint.save(children=[child for _, child in self._children])
+        self._say(children=[child for _, child in self._children])
+
+    def _say(self, **changes: object) -> None:
+        """Change the record; on a full disk at a later look, for what serves goes on serving."""
+        self._unsaid |= changes
+        with contextlib.suppress(OSError):
+            self._endpoint.save(**self._unsaid)
+            self._unsaid = {}
 
     def _retire(self, deployment: Deployment) -> None:
         thread = threading.Thread(target=deployment.retire)
@@ -90,6 +99,8 @@ class _Fleet:
 
     def tend(self) -> None:
         """Start the serving process again if it died, later and later if it keeps dying; forget those that left."""
+        if self._unsaid:
+            self._say()
         for deployment, _ in list(self._children):
             if deployment.gone.is_set():
                 self._forget(deployment)
@@ -103,13 +114,18 @@ class _Fleet:
         self._forget(live)
         try:
             self._start(live)
-        except ClientFaultError:
+            put_json(self._endpoint.home / LIVE, live.live)
+        except (ClientFaultError, OSError):
             live.kill()
             self._failures += 1
             self._retry_at = time.monotonic() + min(0.1 * 2**self._failures, _LONGEST_BACKOFF_S)
         else:
             self._failures = 0
-            put_json(self._endpoint.home / LIVE, live.live)
+
+    def kill(self) -> None:
+        """End every process now."""
+        for deployment, _ in self._children:
+            deployment.kill()
 
     def close(self) -> None:
         """Let the last invocations end, and every process."""
@@ -121,10 +137,13 @@ class _Fleet:
 
 
 def supervise(endpoint: Supervised) -> None:
-    """Run an endpoint until it is deleted, or until its first deployment fails."""
+    """Run an endpoint until it is deleted, its folder is removed, or its first deployment fails."""
     fleet = _Fleet(endpoint)
     want: Wire = {"generation": 0, "config": endpoint.request["EndpointConfigName"]}
     while not endpoint.stopping:
+        if not endpoint.home.is_dir():  # nobody can ask for its end any more
+            fleet.kill()
+            return
         if not fleet.settle(want["generation"], want["config"]):
             return
         fleet.tend()

@@ -3,11 +3,13 @@
 Every resource is one folder, ``<root>/<kind>/<name>``. Each file in it has one writer and is replaced atomically,
 so readers need no transaction: the creator writes ``request.json``, a supervisor ``status.json``, a caller who wants
 something ``stop`` or ``desired.json``. A supervisor holds ``lock`` for as long as it lives, and the kernel lets go of
-it however it dies, so "is it alive?" needs neither pid files nor heartbeats.
+it however it dies, so "is it alive?" needs neither pid files nor heartbeats. On a full disk a supervisor cannot write
+its status: it leaves its reason in the lock file, which has room for it, and whoever reads the resource settles it.
 
 Standard library only: supervisors import this without the site packages. Local file systems only.
 """
 
+import contextlib
 import errno
 import fcntl
 import json
@@ -29,6 +31,9 @@ ACCOUNT = "000000000000"
 REGION = "us-east-1"
 ENDED = frozenset({"Completed", "Failed", "Stopped"})
 LOST = "InternalServerError: the process that supervised this resource was lost. Create it again."
+
+LAST_WORDS_BYTES = 512
+"""Room for the reason of a supervisor's end, in the lock file, after the number of its process."""
 
 _NAME = re.compile(r"[a-zA-Z0-9-]+(/[0-9]+)?")
 WAKE = signal.SIGUSR1
@@ -87,8 +92,13 @@ class ExistsError(Exception):
 def put_json(path: Path, value: Json) -> None:
     """Replace a JSON file atomically: a reader sees the old text or the new, never a part."""
     part = path.with_name(f".tmp-{uuid.uuid4().hex}")
-    part.write_text(json.dumps(value))
-    part.replace(path)
+    try:
+        part.write_text(json.dumps(value))
+        part.replace(path)
+    except OSError:
+        with contextlib.suppress(OSError):  # a full disk should not fill with what it cannot hold
+            part.unlink()
+        raise
 
 
 def get_json(path: Path) -> Json:
@@ -137,13 +147,12 @@ class Store:
         home = self.folder(kind, name)
         home.parent.mkdir(parents=True, exist_ok=True)
         nascent = self.root / f".new-{uuid.uuid4().hex}"
-        nascent.mkdir()
-        put_json(nascent / "request.json", request)
-        put_json(nascent / "status.json", status)
-        put_json(nascent / "tags.json", tags or [])
-        lock = os.open(nascent / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
-            fcntl.flock(lock, fcntl.LOCK_EX)
+            lock = _prepared(nascent, request, status, tags or [])
+        except OSError:
+            shutil.rmtree(nascent, ignore_errors=True)
+            raise
+        try:
             try:
                 nascent.rename(home)
             except OSError as error:
@@ -164,12 +173,13 @@ class Store:
         if not _NAME.fullmatch(name):  # an ARN of the request may hold anything, "../.." too
             return None
         home = self.folder(kind, name)
+        lost: Wire = {}
         if kind in SUPERVISED and not self._ended(kind, home):
-            self._settle(kind, home)
+            lost = self._settle(kind, home)
         request, status = get_json(home / "request.json"), get_json(home / "status.json")
         if request is None or status is None:
             return None
-        record: Wire = request | status
+        record: Wire = request | status | lost
         if (home / "stop").exists():
             if kind == ENDPOINT:
                 record["EndpointStatus"] = "Deleting"
@@ -190,14 +200,14 @@ class Store:
             try:
                 fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
             except BlockingIOError:  # it lives, so the number in the file is its own
-                if pid := file.read():  # written once it can be woken
+                if pid := file.readline().strip():  # written once it can be woken
                     os.kill(int(pid), WAKE)
 
     def discard(self, home: Path) -> None:
         """Remove a folder whose lock is held by the caller; its name is free at once."""
         gone = self.root / f".gone-{uuid.uuid4().hex}"
         home.rename(gone)
-        shutil.rmtree(gone)
+        shutil.rmtree(gone, ignore_errors=True)  # nobody finds it any more; what stays is swept with the lake
 
     def _ended(self, kind: Kind, home: Path) -> bool:
         status = get_json(home / "status.json")
@@ -219,23 +229,62 @@ class Store:
                 claimed = False
             yield claimed
 
-    def _settle(self, kind: Kind, home: Path) -> None:
-        """Give a resource without a supervisor its last status, and end what the supervisor left running."""
+    def _settle(self, kind: Kind, home: Path) -> Wire:
+        """Give a resource without a supervisor its last status, and end what the supervisor left running.
+
+        Returns:
+            What changed; nothing where the resource is held, or had ended.
+        """
         with self._claim(home) as claimed:
             if not claimed:
-                return
-            status = get_json(home / "status.json")  # again: the supervisor may have ended it since
+                return {}
+            status, changes = get_json(home / "status.json"), {}  # again: the supervisor may have ended it since
             if status.get(f"{kind.name}Status") not in ENDED:
                 for child in status.get("children", []):
                     kill_group(child["pid"], child["started"])
-                put_json(home / "status.json", status | _lost(kind))
+                changes = _lost(kind, last_words(home / "lock") or LOST)
+                with contextlib.suppress(OSError):  # this reader learns it all the same, and the next one tries again
+                    put_json(home / "status.json", status | changes)
             if kind == ENDPOINT and (home / "stop").exists():
                 self.discard(home)
+        return changes
 
 
-def _lost(kind: Kind) -> Wire:
+def introduce(lock: int) -> None:
+    """Write the number of this process into its lock file: it can be woken from now on.
+
+    Args:
+        lock: Open file descriptor of the file, held.
+    """
+    os.pwrite(lock, f"{os.getpid()}\n".encode(), 0)
+
+
+def leave_words(lock: int, reason: str) -> None:
+    """Leave the reason of this process's end where a full disk has room for it."""
+    words = reason.replace("\n", " ").encode()[: LAST_WORDS_BYTES - 32]
+    os.pwrite(lock, f"{os.getpid()}\n".encode() + words, 0)
+
+
+def last_words(lock: Path) -> str:
+    """What the supervisor of a lock file left as the reason of its end; mostly nothing."""
+    return lock.read_text(errors="replace").partition("\n")[2].strip()
+
+
+def _prepared(nascent: Path, request: Wire, status: Wire, tags: list[Wire]) -> int:
+    """Fill the folder of a new resource; gives the open file descriptor of its lock, held."""
+    nascent.mkdir()
+    put_json(nascent / "request.json", request)
+    put_json(nascent / "status.json", status)
+    put_json(nascent / "tags.json", tags)
+    lock = os.open(nascent / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    fcntl.flock(lock, fcntl.LOCK_EX)
+    os.write(lock, b" " * LAST_WORDS_BYTES)
+    return lock
+
+
+def _lost(kind: Kind, reason: str) -> Wire:
     now = time.time()
-    ended: Wire = {f"{kind.name}Status": "Failed", "FailureReason": LOST, "children": [], "LastModifiedTime": now}
+    ended: Wire = {f"{kind.name}Status": "Failed", "FailureReason": reason, "children": [], "LastModifiedTime": now}
     if kind == TRAINING_JOB:
         ended |= {"SecondaryStatus": "Failed", "TrainingEndTime": now}
     if kind == PROCESSING_JOB:

@@ -3,13 +3,14 @@
 Standard library only: it runs without the site packages.
 """
 
+import contextlib
 import os
 import time
 from pathlib import Path
 
 from resources.sagemaker.local import processing, serving, training
 from resources.sagemaker.local.processes import kill_group
-from resources.sagemaker.local.store import ENDPOINT, PROCESSING_JOB, TRAINING_JOB
+from resources.sagemaker.local.store import ENDPOINT, PROCESSING_JOB, TRAINING_JOB, introduce, leave_words
 from resources.sagemaker.local.supervision import LONGEST_REASON, Supervised
 
 _SUPERVISORS = {
@@ -31,18 +32,24 @@ def main(folder: str, lock: int) -> None:
     home = Path(folder)
     kind, supervise = _SUPERVISORS[home.parent.name]
     resource = Supervised(home)
-    os.write(lock, str(os.getpid()).encode())  # from now on it can be woken
     try:
+        introduce(lock)
         supervise(resource)
     except BaseException as error:  # noqa: BLE001 - whatever it was, the status must say so
         import traceback  # costs time at the start of every job otherwise
 
-        traceback.print_exc()  # into the supervisor's log, before the status says that there is nothing more to come
+        for child in resource.status.get("children", []):
+            kill_group(child["pid"], child["started"])
         reason = f"InternalServerError: {type(error).__name__}: {error}"
         times = {TRAINING_JOB: "TrainingEndTime", PROCESSING_JOB: "ProcessingEndTime"}
         ended = {times[kind]: time.time()} if kind in times else {}
         secondary = {"SecondaryStatus": "Failed"} if kind == TRAINING_JOB else {}
-        resource.save(**{f"{kind.name}Status": "Failed"}, FailureReason=reason[:LONGEST_REASON], **ended, **secondary)
-        for child in resource.status.get("children", []):
-            kill_group(child["pid"], child["started"])
+        with contextlib.suppress(OSError):  # a full disk, most likely the error itself
+            traceback.print_exc()  # into the supervisor's log, before the status says that there is nothing more
+        try:
+            resource.save(
+                **{f"{kind.name}Status": "Failed"}, FailureReason=reason[:LONGEST_REASON], **ended, **secondary
+            )
+        except OSError:
+            leave_words(lock, reason)
         raise SystemExit(1) from None

@@ -47,7 +47,8 @@ def supervise(job: Supervised) -> None:
             return
         ended = _train(job, ml)
         if ended.code and ended.cut is None:
-            reason = f"AlgorithmError: {text_of(ml / 'output/failure')}, exit code: {ended.code}"
+            said = text_of(ml / "output/failure") or ended.last_line
+            reason = f"AlgorithmError: {said}, exit code: {ended.code}"
             _end(job, "Failed", secondary="Failed", FailureReason=reason[:LONGEST_REASON])
             return
         _enter(job, "Uploading")

@@ -6,6 +6,7 @@ members and minima; ``violations`` adds the maxima, patterns and enumerations th
 
 import base64
 import binascii
+import errno
 import json
 import re
 import uuid
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 Response = tuple[int, dict[str, str], bytes]
 """Status, headers and body of an HTTP answer."""
 
+_FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 _TARGETS = {"SageMaker": "sagemaker", "Logs_20140328": "logs"}
 _INVOCATION = re.compile(r"/endpoints/([^/]+)/invocations")
 
@@ -181,9 +183,17 @@ def handle(operations: Operations, method: str, path: str, headers: Mapping[str,
         if invocation := _INVOCATION.fullmatch(path):
             return operations.invoke_endpoint(invocation[1], body, lower)
         return _call(operations, method, lower.get("x-amz-target", ""), body)
-    except AwsError as error:
+    except (AwsError, OSError) as failure:
+        error = failure if isinstance(failure, AwsError) else _unwritten(failure)
         told = {"__type": error.code, "message": error.message, "Message": error.message, **error.fields}
         return error.status, _headers() | {"x-amzn-errortype": error.code}, json.dumps(told).encode()
+
+
+def _unwritten(error: OSError) -> AwsError:
+    """The answer where the disk takes no more; other faults are raised. Clients do not try again after a 507."""
+    if error.errno not in _FULL:
+        raise error
+    return AwsError("InternalFailure", f"SageMaker on this machine cannot write: {error}. Free space, try again.", 507)
 
 
 def _call(operations: Operations, method: str, target: str, body: bytes) -> Response:

@@ -4,6 +4,7 @@ import sys
 import tarfile
 import textwrap
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from datetime import date
 from pathlib import Path
 
@@ -113,6 +114,17 @@ def test_a_deployment_serves_the_model_and_a_second_one_changes_nothing(platform
     assert platform.endpoint.serves(model)
     assert platform.endpoint.invoke({"periods": 1}) == "one"
     assert not platform.deploy(model)
+
+
+@pytest.mark.parametrize("first", [True, False], ids=["both create", "both update"])
+def test_two_deployments_of_a_model_at_once_both_end_well(platform: Platform, *, first: bool) -> None:
+    if not first:
+        platform.deploy(platform.register("before", FIRST))
+    model = platform.register("one", SECOND)
+    with ThreadPoolExecutor(3) as pool:
+        changed = list(pool.map(platform.deploy, [model] * 3))
+    assert any(changed)
+    assert platform.endpoint.serves(model)
 
 
 def test_an_update_replaces_the_model(platform: Platform) -> None:

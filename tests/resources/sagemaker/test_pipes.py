@@ -141,6 +141,14 @@ def test_a_failed_job_fails_the_asset_with_its_reason_and_is_tried_anew_next_tim
     assert sorted(job["TrainingJobStatus"] for job in compute.jobs()) == ["Completed", "Failed"]
 
 
+def test_a_job_killed_from_outside_fails_the_asset_at_once_and_says_what_that_means(compute: Compute) -> None:
+    compute.program("import os, signal; os.kill(os.getpid(), signal.SIGKILL)")
+    assert "exit code: 137 (its process was killed from outside, mostly for want of memory" in failure_of(
+        materialize(compute)
+    )
+    assert len(compute.jobs()) == 1, "where memory is short another attempt helps nobody"
+
+
 def test_a_job_that_reports_nothing_is_a_failure(compute: Compute) -> None:
     compute.program(SILENT)
     assert "reported no materialization" in failure_of(materialize(compute))

@@ -1,6 +1,8 @@
 """What survives, and what is settled, when processes die."""
 
 import os
+import resource
+import shutil
 import signal
 import subprocess
 import sys
@@ -11,6 +13,7 @@ import boto3
 import pytest
 
 from resources.sagemaker.local.clients import local_client
+from resources.sagemaker.local.logs import LogWriter, events
 from resources.sagemaker.local.processes import started_at
 
 WAIT = """
@@ -72,12 +75,48 @@ def test_an_endpoint_whose_supervisor_is_killed_has_failed_and_can_be_deleted(lo
     assert local.endpoint("e", "c")["EndpointStatus"] == "InService"
 
 
+def test_an_endpoint_whose_folder_is_removed_ends(local, until, echo):
+    local.command(serve=echo)
+    local.config("c")
+    local.endpoint("e", "c")
+    shutil.rmtree(local.root)
+    until(lambda: local.pids() == [], "end of the processes", 5)
+
+
 def test_a_fault_of_the_supervisor_fails_the_job_with_its_name(local):
     local.command(train="import os, shutil\nshutil.rmtree(os.environ['SM_ML_ROOT'] + '/output')\n")
     job = local.train("job")
     assert job["TrainingJobStatus"] == "Failed"
     assert job["FailureReason"].startswith("InternalServerError: FileNotFoundError")
     assert "Traceback" in (local.root / "train/job/supervisor.log").read_text()
+
+
+@pytest.mark.skipif(not hasattr(resource, "prlimit"), reason="limits of another process are Linux's")
+def test_a_supervisor_that_cannot_write_any_more_leaves_its_reason_and_blocks_nobody(local, until):
+    go = local.root / "go"
+    many_lines = "for number in range(5000): print('a line', number)\n"  # more than a pipe holds
+    local.command(train=waiting_for(go) + many_lines)
+    supervisor = started(local, until)
+    resource.prlimit(supervisor, resource.RLIMIT_FSIZE, (600, 600))
+    go.touch()
+    job = local.trained("job")
+    assert job["TrainingJobStatus"] == "Failed"
+    assert job["FailureReason"].startswith("InternalServerError: OSError: [Errno 27] File too large")
+    assert "ready" in local.lines("TrainingJobs", "job/"), "a log that was cut off can be read"
+    assert local.trained("job")["FailureReason"] == job["FailureReason"]
+
+
+def test_a_line_that_was_torn_is_left_out_of_the_log(tmp_path):
+    log = LogWriter(tmp_path, "TrainingJobs", "job/algo-1")
+    path = tmp_path / "logs/TrainingJobs/job/algo-1.jsonl"
+    log.write("before")
+    for limit, message in ((path.stat().st_size + 20, "torn"), (resource.RLIM_INFINITY, "after")):
+        before = resource.getrlimit(resource.RLIMIT_FSIZE)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (limit, before[1]))
+        log.write(message)
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    log._file.close()
+    assert [event["message"] for _, event in events(path)] == ["before", "after"]
 
 
 def test_one_of_four_racing_creators_wins(local):

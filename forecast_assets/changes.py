@@ -1,0 +1,124 @@
+"""Changes: why this week's forecast differs from last week's."""
+
+from datetime import date, timedelta
+from typing import Any
+
+import dagster as dg
+import pandas as pd
+
+from forecast_assets.gate import published_entries
+from forecast_assets.metadata import markdown_table, of_series, pictures, stored, weekly_asset
+from forecast_assets.partitions import week_of
+from forecast_assets.tables import FORECAST_CHANGES
+from forecasting import changes
+from forecasting.by_series import by_series
+from forecasting.errors import ForecastingError
+from forecasting.forecaster import ForecasterError
+from resources.lake import Lake
+
+_LAST_TWO = dg.TimeWindowPartitionMapping(start_offset=-1, end_offset=0)
+
+
+@weekly_asset(
+    deps=[dg.AssetDep(name, partition_mapping=_LAST_TWO) for name in ("observations", "structural_break", "forecast")],
+    description="Why the forecast of each week differs from what was forecast a week ago: new code, revised data, a "
+    "new week of data, new hyper-parameters. Last week's model is fitted again, one thing changed at a time.",
+    group="forecasts",
+    kinds={"python", "parquet"},
+    columns=FORECAST_CHANGES,
+    code_version="1",
+)
+def forecast_changes(context: dg.AssetExecutionContext, lake: Lake) -> dg.MaterializeResult[None]:
+    """Take the change of the forecast apart."""
+    week = week_of(context.partition_key)
+    before = week - timedelta(weeks=1)
+    missing = [each for each in (before, week) if not lake.has("forecast", each)]
+    if missing:
+        return stored(
+            lake,
+            "forecast_changes",
+            week,
+            changes.EMPTY,
+            metadata={"note": f"{missing[0]} has no forecast to compare."},
+        )
+    context.log.info(f"fitting the models of {before} again, to tell what changed since")
+    found, left_out = changes_of(lake, before=before, week=week)
+    for reason in left_out.values():
+        context.log.warning(f"left out: {reason}")
+    return stored(lake, "forecast_changes", week, found, metadata=_said(found, left_out))
+
+
+def changes_of(lake: Lake, *, before: date, week: date) -> tuple[pd.DataFrame, dict[str, str]]:
+    """The changes of every series that both weeks forecast, and why others are left out, by series.
+
+    Args:
+        lake: Where forecasts, models, observations and breaks of both weeks are.
+        before: The earlier week.
+        week: The later one.
+
+    Raises:
+        MissingTableError: A week lacks a table.
+    """
+    old, new = lake.read("forecast", before), lake.read("forecast", week)
+    tables = {each: (lake.read("observations", each), lake.read("structural_break", each)) for each in (before, week)}
+    try:
+        entries = published_entries(lake, before)
+    except ForecasterError as error:
+        return changes.EMPTY, {"all": str(error)}
+    found, left_out = [changes.EMPTY], {}
+    for name in sorted(set(old["unique_id"]) & set(new["unique_id"])):
+        if name not in entries:
+            left_out[name] = f"{name}: the model of {before} is gone; replay that week with --force"
+            continue
+        then, now = (
+            changes.Known(of_series(observations, name), of_series(breaks, name))
+            for observations, breaks in (tables[before], tables[week])
+        )
+        try:
+            found.append(
+                changes.decompose(of_series(old, name), of_series(new, name), entries[name], then=then, now=now)
+            )
+        except (ForecastingError, ForecasterError) as error:
+            left_out[name] = str(error)
+    return pd.concat(found, ignore_index=True), left_out
+
+
+def stale_weeks(lake: Lake) -> list[date]:
+    """The weeks that could be compared with the week before and were not, or whose forecasts were replaced since."""
+    weeks = set(lake.weeks("forecast"))
+    return sorted(week for week in weeks if week - timedelta(weeks=1) in weeks and not _is_current(lake, week))
+
+
+def _is_current(lake: Lake, week: date) -> bool:
+    if not lake.has("forecast_changes", week):
+        return False
+    found = lake.read("forecast_changes", week)[["unique_id", "ds", "before", "after"]]
+    for column, made in (("before", week - timedelta(weeks=1)), ("after", week)):
+        forecast = lake.read("forecast", made)[["unique_id", "ds", "mean"]].rename(columns={"mean": column})
+        found = found.merge(forecast)  # on the value too: what was replaced since drops out
+    return len(found) > 0 and len(found) == len(lake.read("forecast_changes", week))
+
+
+def _said(found: pd.DataFrame, left_out: dict[str, str]) -> dict[str, Any]:
+    """The reasons in words, and numbers that mean something when they are drawn over the weeks."""
+    from forecasting.plots import change_bars
+
+    if found.empty:
+        return {"note": "; ".join(left_out.values()) or "The two forecasts have no week in common."}
+    summary = changes.summarize(found)
+    return {
+        "why": dg.MetadataValue.md("\n".join(f"- {reason}" for reason in summary["reason"])),
+        "parts_in_percent": markdown_table(
+            summary.rename(columns={f"{part}_percent": text for part, text in changes.PARTS.items()})[
+                ["unique_id", "change_percent", *changes.PARTS.values()]
+            ].rename(columns={"change_percent": "change"})
+        ),
+        **_numbers(summary.set_index("unique_id")),
+        **({"left_out": "; ".join(left_out.values())} if left_out else {}),
+        **pictures(summary["unique_id"], lambda name: change_bars(of_series(found, name)), what="change"),
+    }
+
+
+def _numbers(summary: pd.DataFrame) -> dict[str, float]:
+    measures = ["change_percent", *(f"{part}_share" for part in changes.PARTS)]
+    return {key: number for name in measures for key, number in by_series(name, summary[name]).items()}

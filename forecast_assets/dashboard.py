@@ -1,0 +1,177 @@
+"""Dashboard: a page a week for those who would rather look than query.
+
+The page is one file: no script, nothing fetched, so it can be mailed, archived or put behind any web server.
+"""
+
+import base64
+from dataclasses import dataclass
+from datetime import date, timedelta
+from typing import Any
+
+import dagster as dg
+import pandas as pd
+
+from forecast_assets.accuracy import RECENT_WEEKS, scores_between
+from forecast_assets.metadata import of_series, weekly_asset
+from forecast_assets.partitions import week_of
+from forecast_assets.settings import Settings
+from forecasting import accuracy, changes
+from resources.eia.calendar import due
+from resources.lake import Lake
+
+PAGE = "dashboard/index.html"
+"""The newest week's page in the lake; every week's own is beside it, under `week=`."""
+
+
+@dataclass(frozen=True)
+class Accuracy:
+    """How the forecasts of a series did in the weeks scored last.
+
+    Attributes:
+        weeks: How many weeks.
+        error: Mean absolute error, thousand barrels per day.
+        relative: The same as a share of the seasonal naive's; None where that cannot be told.
+        coverages: Share of the scored weeks inside the interval, by level in per cent.
+    """
+
+    weeks: int
+    error: float
+    relative: float | None
+    coverages: dict[str, float]
+
+
+@dataclass(frozen=True)
+class Change:
+    """How the forecast differs from last week's over the weeks that both have.
+
+    Attributes:
+        total: Mean change, thousand barrels per day.
+        parts: What it is made of, the largest first.
+    """
+
+    total: float
+    parts: dict[str, float]
+
+
+@dataclass(frozen=True)
+class SeriesView:
+    """What the page says of a series.
+
+    Attributes:
+        unique_id: EIA series.
+        name: What people call it.
+        fan: The fan chart, PNG in base64.
+        observed: The newest figure, thousand barrels per day.
+        year_ago: The forecast weeks' mean over that of the same weeks a year before, minus one; None without them.
+        rows: The forecast, a dictionary a week.
+        role: `candidate`, or what stands in for a model that was held back.
+        accuracy: None where nothing has been scored yet.
+        change: None where there was no forecast the week before.
+    """
+
+    unique_id: str
+    name: str
+    fan: str
+    observed: float
+    year_ago: float | None
+    rows: list[dict[str, Any]]
+    role: str
+    accuracy: Accuracy | None
+    change: Change | None
+
+
+@weekly_asset(
+    deps=["forecast", "forecast_accuracy", "forecast_changes"],
+    description="The week on one self-contained page: forecasts, how past ones did, and why this week's moved.",
+    group="forecasts",
+    kinds={"python", "html"},
+    code_version="1",
+)
+def dashboard(
+    context: dg.AssetExecutionContext, settings: dg.ResourceParam[Settings], lake: Lake
+) -> dg.MaterializeResult[None]:
+    """Write the page, and make it the newest week's if it is."""
+    week = week_of(context.partition_key)
+    page = render(lake, settings, week).encode()
+    path = lake.write_bytes(f"dashboard/week={week}/index.html", page)
+    if week == lake.weeks("forecast")[-1]:
+        path = lake.write_bytes(PAGE, page)
+    return dg.MaterializeResult(metadata={"page": dg.MetadataValue.path(str(path)), "bytes": len(page)})
+
+
+def render(lake: Lake, settings: Settings, week: date) -> str:
+    """The page of a week.
+
+    Raises:
+        MissingTableError: The week has no forecast.
+    """
+    from jinja2 import Environment, PackageLoader, StrictUndefined
+
+    forecast = lake.read("forecast", week)
+    environment = Environment(
+        loader=PackageLoader("forecast_assets", "."), autoescape=True, undefined=StrictUndefined, trim_blocks=True
+    )
+    return environment.get_template("dashboard.html.jinja").render(
+        week=week,
+        next_release=due(week + timedelta(weeks=1)),
+        simulated=lake.kind == "simulated",
+        levels=[f"{level:g}" for level in settings.levels],
+        series=[series_view(lake, settings, week, str(name)) for name in forecast["unique_id"].unique()],
+    )
+
+
+def series_view(lake: Lake, settings: Settings, week: date, name: str) -> SeriesView:
+    """What the page of a week says of one series."""
+    from forecasting.plots import fan_chart
+
+    observations = of_series(lake.read("observations", week), name)
+    forecast = of_series(lake.read("forecast", week), name)
+    configured = settings.series.get(name)
+    return SeriesView(
+        unique_id=name,
+        name=configured.name if configured else name,
+        fan=base64.b64encode(fan_chart(observations, forecast)).decode(),
+        observed=float(observations.loc[observations["ds"] == pd.Timestamp(week), "y"].iloc[0]),
+        year_ago=_against_year_ago(observations, forecast),
+        rows=[{str(key): value for key, value in row.items()} for row in forecast.to_dict("records")],
+        role=str(forecast["role"].iloc[0]),
+        accuracy=_accuracy(lake, week, name),
+        change=_change(lake, week, name),
+    )
+
+
+def _against_year_ago(observations: pd.DataFrame, forecast: pd.DataFrame) -> float | None:
+    """Over the weeks whose namesake 52 weeks before was observed."""
+    before = observations.set_index("ds")["y"].reindex(pd.DatetimeIndex(forecast["ds"]) - pd.Timedelta(weeks=52))
+    known = before.notna().to_numpy()
+    return float(forecast["mean"][known].mean() / before[known].mean()) - 1 if known.any() else None
+
+
+def _accuracy(lake: Lake, week: date, name: str) -> Accuracy | None:
+    scores = scores_between(lake, week - timedelta(weeks=RECENT_WEEKS - 1), week)
+    summary = accuracy.summarize(of_series(scores, name))
+    if summary.empty:
+        return None
+    found = summary.iloc[0]
+    return Accuracy(
+        weeks=int(found["weeks"]),
+        error=float(found["mae"]),
+        relative=None if pd.isna(found["relative"]) else float(found["relative"]),
+        coverages={
+            column.removeprefix("coverage-"): float(found[column])
+            for column in map(str, summary)
+            if column.startswith("coverage-")
+        },
+    )
+
+
+def _change(lake: Lake, week: date, name: str) -> Change | None:
+    rows = (
+        of_series(lake.read("forecast_changes", week), name) if lake.has("forecast_changes", week) else pd.DataFrame()
+    )
+    if rows.empty:
+        return None
+    parts = {words: float(rows[part].mean()) for part, words in changes.PARTS.items()}
+    return Change(
+        float(rows["change"].mean()), dict(sorted(parts.items(), key=lambda part: abs(part[1]), reverse=True))
+    )

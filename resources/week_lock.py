@@ -1,0 +1,181 @@
+"""The lock of a week: one run at a time makes a week of a lake, whoever started it.
+
+`<lake>/_locks/week=2023-11-10` is locked for as long as the process of the run lives; the kernel lets go of it however
+that process dies. Readers never ask for it.
+"""
+
+import fcntl
+import json
+import os
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from datetime import date
+from pathlib import Path
+from typing import IO
+
+import dagster as dg
+
+from resources.clock import Clock
+from resources.lake import Lake, LakeError, LakeWriteError
+
+_PARTITION_TAG = "dagster/partition"
+_NO_RETRY = {"dagster/max_retries": "0"}
+
+
+@dataclass(frozen=True)
+class Holder:
+    """The run that holds a week.
+
+    Attributes:
+        run_id: Dagster's id of it.
+        pid: Its process.
+        since: ISO time at which it took the week.
+    """
+
+    run_id: str
+    pid: int
+    since: str
+
+
+class WeekBusyError(LakeError):
+    """Another run makes the week.
+
+    Attributes:
+        week: Which.
+        holder: The other run; None where it has not said who it is.
+    """
+
+    def __init__(self, week: date, holder: Holder | None) -> None:
+        self.week, self.holder = week, holder
+        other, end = "another run", ""
+        if holder is not None:
+            other = f"run {holder.run_id} (process {holder.pid}, since {holder.since})"
+            end = f", or end it with `kill {holder.pid}`"
+        super().__init__(
+            f"week {week} is being made by {other}; this run changed nothing. Wait until that one has ended{end}, "
+            f"then run `forecast refresh --week {week}` if there is still need"
+        )
+
+
+class WeekLock(dg.ConfigurableResource):  # type: ignore[type-arg]
+    """Held by every run that makes assets of a week, from its first step to its end.
+
+    It excludes other processes and other runs of this one, so the steps of a run must share a process.
+
+    Attributes:
+        lake: Whose weeks.
+        clock: What time it is.
+    """
+
+    lake: dg.ResourceDependency[Lake]
+    clock: dg.ResourceDependency[Clock]
+
+    @contextmanager
+    def yield_for_execution(self, context: dg.InitResourceContext) -> Iterator["WeekLock"]:
+        """Hold the week of the run, and clear away what a dead run of it left.
+
+        Raises:
+            WeekBusyError: Another run holds it.
+        """
+        run = context.run
+        if run is None or _PARTITION_TAG not in run.tags:
+            yield self
+            return
+        week = date.fromisoformat(run.tags[_PARTITION_TAG])
+        me = Holder(run.run_id, os.getpid(), self.clock.now().isoformat(timespec="seconds"))
+        try:
+            with hold(self.lake.root / "_locks" / f"week={week}", week, me) as lost:
+                if lost is not None and context.instance is not None:
+                    _end_record(context.instance, lost, by=me)
+                self.lake.sweep(week)
+                yield self
+        except WeekBusyError:
+            if context.instance is not None:  # Dagster would take it for a crash and try again
+                context.instance.add_run_tags(run.run_id, _NO_RETRY)
+            raise
+
+
+@contextmanager
+def hold(path: Path, week: date, me: Holder) -> Iterator[Holder | None]:
+    """Hold the lock of a week.
+
+    Args:
+        path: Of the lock.
+        week: Which.
+        me: Who holds it from now on.
+
+    Yields:
+        Who held it last, if that process died with it.
+
+    Raises:
+        WeekBusyError: Another run holds it.
+        LakeWriteError: The lock cannot be written.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        file = path.open("a+")
+    except OSError as error:
+        raise LakeWriteError(path, error) from error
+    with file:
+        _take(file, week)
+        lost = _named(file)
+        try:
+            _name(file, json.dumps(asdict(me)))
+        except OSError as error:
+            raise LakeWriteError(path, error) from error
+        try:
+            yield lost
+        finally:
+            file.truncate(0)  # whoever finds a name here later knows that its process died
+
+
+def _take(file: IO[str], week: date) -> None:
+    """Lock the file; whoever has it may need a moment to say who it is."""
+    holder = None
+    for _ in range(20):
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            holder = _named(file)
+            if holder is not None and _lives(holder.pid):  # a name left by a dead process is not the holder's
+                break
+            time.sleep(0.05)
+        else:
+            return
+    raise WeekBusyError(week, holder)
+
+
+def _named(file: IO[str]) -> Holder | None:
+    file.seek(0)
+    try:
+        return Holder(**json.load(file))
+    except (ValueError, TypeError):
+        return None
+
+
+def _name(file: IO[str], text: str) -> None:
+    file.truncate(0)
+    file.write(text)
+    file.flush()
+
+
+def _lives(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:  # somebody else's
+        return True
+    return True
+
+
+def _end_record(instance: dg.DagsterInstance, lost: Holder, *, by: Holder) -> None:
+    """Record that a run ended with its process: Dagster counts it as running for ever, and others queue behind it."""
+    run = instance.get_run_by_id(lost.run_id)
+    if run is not None and not run.is_finished:
+        instance.add_run_tags(run.run_id, _NO_RETRY)  # the run that found it does its work
+        instance.report_run_failed(
+            run, f"The process of this run ({lost.pid}) died; run {by.run_id} takes up its week."
+        )
