@@ -80,8 +80,11 @@ class SeriesView:
     change: Change | None
 
 
+_SHOWN = ("forecast", "forecast_accuracy", "forecast_changes")
+
+
 @weekly_asset(
-    deps=["forecast", "forecast_accuracy", "forecast_changes"],
+    deps=_SHOWN,
     description="The week on one self-contained page: forecasts, how past ones did, and why this week's moved.",
     group="forecasts",
     kinds={"python", "html"},
@@ -93,10 +96,21 @@ def dashboard(
     """Write the page, and make it the newest week's if it is."""
     week = week_of(context.partition_key)
     page = render(lake, settings, week).encode()
-    path = lake.write_bytes(f"dashboard/week={week}/index.html", page)
+    path = lake.write_bytes(_page(week), page)
     if week == lake.weeks("forecast")[-1]:
         path = lake.write_bytes(PAGE, page)
     return dg.MaterializeResult(metadata={"page": dg.MetadataValue.path(str(path)), "bytes": len(page)})
+
+
+def is_shown(lake: Lake, week: date) -> bool:
+    """Whether the page of a week is there and no older than what it shows."""
+    path = lake.root / _page(week)
+    made = [time for table in _SHOWN if (time := lake.written_at(table, week)) is not None]
+    return path.is_file() and path.stat().st_mtime_ns >= max(made, default=0)
+
+
+def _page(week: date) -> str:
+    return f"dashboard/week={week}/index.html"
 
 
 def render(lake: Lake, settings: Settings, week: date) -> str:

@@ -11,6 +11,7 @@ from pathlib import Path
 import dagster as dg
 from dagster_shared.error import SerializableErrorInfo
 
+from forecast_assets.dashboard import is_shown
 from forecast_assets.gate import gated_artifact, verdict_of
 from forecast_assets.serving import model_endpoint, newest_approved
 from forecast_assets.settings import Settings
@@ -97,7 +98,7 @@ class Platform:
 
     def is_fresh(self, week: date) -> bool:
         """Whether a week was refreshed to its end, from what the source still publishes."""
-        if not (self.is_replayed(week) and self._is_registered(week)):
+        if not (self.is_replayed(week) and self._is_registered(week) and is_shown(self.lake, week)):
             return False
         records = self.lake.read(TABLE, week).set_index("unique_id")
         current = {name: current_release(self.source, self.lake, name).sha256 for name in self.settings.series_ids}

@@ -1,5 +1,6 @@
 """The dashboard's page, from tables put into a lake."""
 
+import os
 import re
 from datetime import date
 from pathlib import Path
@@ -8,7 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from forecast_assets.dashboard import render
+from forecast_assets.dashboard import is_shown, render
 from forecast_assets.settings import Settings, load_settings
 from forecasting import accuracy
 from resources.lake import Lake, MissingTableError
@@ -108,3 +109,12 @@ def test_a_name_is_text_and_not_markup(lake: Lake) -> None:
 def test_a_week_without_a_forecast_has_no_page(lake: Lake, settings: Settings) -> None:
     with pytest.raises(MissingTableError, match="no forecast of week 2023-11-03"):
         render(lake, settings, date(2023, 11, 3))
+
+
+def test_a_page_older_than_what_it_shows_does_not_count(lake: Lake) -> None:
+    assert not is_shown(lake, WEEK)
+    path = lake.write_bytes(f"dashboard/week={WEEK}/index.html", b"page")
+    assert is_shown(lake, WEEK)
+    made = lake.path("forecast", WEEK).stat().st_mtime_ns
+    os.utime(path, ns=(made - 1, made - 1))
+    assert not is_shown(lake, WEEK)
