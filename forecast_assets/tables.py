@@ -198,7 +198,7 @@ def accuracy_columns(levels: Sequence[float]) -> Columns:
         "mean": ("double", f"Forecast, {_KBD}"),
         "error": ("double", f"mean - y, {_KBD}: positive where the forecast was too high"),
         "absolute_error": ("double", f"Its size, {_KBD}"),
-        "scaled_error": ("double", "Its size over the in-sample error of the seasonal naive (no unit); the mean is MASE"),
+        "scaled_error": ("double", "Its size over the seasonal naive's in-sample error, no unit; the mean is MASE"),
         "pinball": ("double", f"Mean quantile loss over the median and the bounds of all levels, {_KBD}"),
         **intervals,
         "naive": ("double", f"Seasonal naive forecast at the same cutoff: the same week of last year, {_KBD}"),
