@@ -92,7 +92,8 @@ class Site:
             "FORECAST_MAX_HARMONICS": "2",
             "FORECAST_WORKERS": "1",
         }
-        kept = {name: value for name, value in os.environ.items() if not name.startswith("FORECAST_")}
+        # Nor the history of another lake, which a command run in this process may have named.
+        kept = {name: value for name, value in os.environ.items() if not name.startswith(("FORECAST_", "DAGSTER_"))}
         self._environment = {**kept, **asked}
 
     def start(self, *arguments: str) -> Refresh:
