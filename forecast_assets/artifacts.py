@@ -17,7 +17,7 @@ from resources.lake import Lake
 from resources.sagemaker.platform import SageMaker
 from resources.sagemaker.registry import RegisteredModel
 
-_CANDIDATE, _STAND_INS = "forecaster.json", "fallback.json"
+_CANDIDATE, _STAND_INS = MODEL_FILES = "forecaster.json", "fallback.json"
 
 
 class DamagedModelError(forecaster.ForecasterError):

@@ -138,7 +138,9 @@ def backfill(first: date, last: date, *, force: bool) -> None:
                 err.print(f"{head} failed: {'; '.join(errors)}", style="red", markup=False, soft_wrap=True)
         _score_again(platform, instance)
     if warnings:
-        counted = ", ".join(f"{name} in {count} weeks" for name, count in warnings.most_common())
+        counted = ", ".join(
+            f"{name} in {count} {'week' if count == 1 else 'weeks'}" for name, count in warnings.most_common()
+        )
         err.print(f"Checks that warned: {counted}. `forecast ui` shows what they say.", style="yellow", markup=False)
     err.print(
         f"{len(weeks) - len(failed)} of {len(weeks)} weeks have a forecast; `forecast accuracy` shows how they fared."

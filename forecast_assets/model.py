@@ -1,13 +1,12 @@
 """Model: the candidate, its diagnostics, and its registration once it has passed the gate."""
 
-from collections.abc import Mapping
 from dataclasses import fields
 from datetime import date
 
 import dagster as dg
 import pandas as pd
 
-from forecast_assets.artifacts import keep_candidate_models, registered_artifact
+from forecast_assets.artifacts import MODEL_FILES, keep_candidate_models, registered_artifact
 from forecast_assets.failures import record_failures
 from forecast_assets.gate import Verdict, gated_artifact, verdict_of
 from forecast_assets.metadata import listed, markdown_table, of_series, pictures, stored, weekly_asset
@@ -19,7 +18,7 @@ from forecast_assets.tables import DIAGNOSTICS, MODEL_SCORES, model_score_column
 from forecasting import artifact as artifacts
 from forecasting.by_series import by_series
 from forecasting.configuration import Configuration
-from resources.archive import table
+from resources.archive import JobFiles
 from resources.lake import Lake
 from resources.sagemaker.platform import SageMaker
 from resources.sagemaker.registry import ModelRegistry
@@ -44,13 +43,12 @@ def candidate_model(
     lake.write("champions", week, champions)
     request = fit_request(settings, lake, sagemaker, week, has_champions=not champions.empty)
     job = sagemaker.pipes().run(context=context, kind="training", request=request, retries=settings.training.retries)
-    files = training_files(lake, sagemaker, job.description)
-    keep_candidate(lake, week, files)
+    scores = keep_candidate(lake, week, training_files(lake, sagemaker, job.description))
     reported = job.materialization()
     # The columns follow the levels that the settings ask for.
     columns = {"dagster/column_schema": schema(model_score_columns(settings.levels))}
     metadata = {**columns, **(reported.metadata or {})}
-    return stored(lake, "model_scores", week, table(files["scores.parquet"]), metadata=metadata)
+    return stored(lake, "model_scores", week, scores, metadata=metadata)
 
 
 @weekly_asset(
@@ -131,12 +129,22 @@ def registered_model(
     )
 
 
-def keep_candidate(lake: Lake, week: date, files: Mapping[str, bytes]) -> None:
-    """Put what the fit left into the lake, but for the scores: tables, the artifact, the stand-ins."""
-    record_failures(lake, week, "candidate_model", failure_messages(files["failures.json"]))
-    for name in ("held_out", "residuals", "diagnostics"):
-        lake.write(name, week, table(files[f"{name}.parquet"]))
-    keep_candidate_models(lake, week, files)
+def keep_candidate(lake: Lake, week: date, files: JobFiles) -> pd.DataFrame:
+    """Put what the fit left into the lake, but for the scores, which it gives: tables, the artifact, the stand-ins.
+
+    Everything is read before anything is written.
+
+    Raises:
+        ArchiveError: A file is missing or damaged.
+    """
+    failures, scores = failure_messages(files.content("failures.json")), files.table("scores.parquet")
+    tables = {name: files.table(f"{name}.parquet") for name in ("held_out", "residuals", "diagnostics")}
+    models = {name: files.content(name) for name in MODEL_FILES}
+    record_failures(lake, week, "candidate_model", failures)
+    for name, frame in tables.items():
+        lake.write(name, week, frame)
+    keep_candidate_models(lake, week, models)
+    return scores
 
 
 def champion_configurations(settings: Settings, lake: Lake, sagemaker: SageMaker, week: date) -> pd.DataFrame:

@@ -4,12 +4,12 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from resources.archive import members
+from resources.archive import JobFiles, members
 from resources.lake import Lake
 from resources.sagemaker.platform import SageMaker
 
 
-def training_files(lake: Lake, sagemaker: SageMaker, description: Mapping[str, Any]) -> dict[str, bytes]:
+def training_files(lake: Lake, sagemaker: SageMaker, description: Mapping[str, Any]) -> JobFiles:
     """The files of a completed training job: its model, and its further output beside it.
 
     Args:
@@ -21,7 +21,7 @@ def training_files(lake: Lake, sagemaker: SageMaker, description: Mapping[str, A
         ArchiveError: An archive is missing or damaged.
     """
     model = lake.root / sagemaker.key(description["ModelArtifacts"]["S3ModelArtifacts"])
-    return {**members(model), **members(model.with_name("output.tar.gz"))}
+    return JobFiles(model.parent, {**members(model), **members(model.with_name("output.tar.gz"))})
 
 
 def failure_messages(content: bytes) -> dict[str, str]:

@@ -10,6 +10,8 @@ import dagster as dg
 from rich.console import Console
 from rich.text import Text
 
+# What Pipes says of itself, and what follows from a check that failed and said so.
+_ASIDES = ("[pipes]", "Dependencies for step ")
 _STYLES = {logging.WARNING: "yellow", logging.ERROR: "red", logging.CRITICAL: "red"}
 
 
@@ -26,7 +28,7 @@ class ProgressHandler(logging.Handler):
         event = meta.get("dagster_event")
         if event is None and record.levelno >= logging.INFO:
             text = str(meta.get("orig_message") or record.getMessage())
-            if not text.startswith("[pipes]"):  # Pipes about itself
+            if not text.startswith(_ASIDES):
                 self._say(f"  {text}", _STYLES.get(record.levelno, "dim"))
         elif event is not None:
             self._event(event)

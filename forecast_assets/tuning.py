@@ -9,7 +9,6 @@ from forecast_assets.partitions import week_of
 from forecast_assets.requests import TUNING_VERSION, tuning_request
 from forecast_assets.settings import Settings
 from forecast_assets.tables import TUNING_TRIALS
-from resources.archive import table
 from resources.lake import Lake
 from resources.sagemaker.platform import SageMaker
 
@@ -31,7 +30,8 @@ def tuning_trials(
     request = tuning_request(settings, lake, sagemaker, week)
     job = sagemaker.pipes().run(context=context, kind="training", request=request, retries=settings.tuning.retries)
     files = training_files(lake, sagemaker, job.description)
-    record_failures(lake, week, "tuning_trials", failure_messages(files["failures.json"]))
-    lake.write("tuning_errors", week, table(files["errors.parquet"]))
-    reported = job.materialization()
-    return stored(lake, "tuning_trials", week, table(files["trials.parquet"]), metadata=reported.metadata)
+    failures = failure_messages(files.content("failures.json"))
+    errors, trials = files.table("errors.parquet"), files.table("trials.parquet")
+    record_failures(lake, week, "tuning_trials", failures)
+    lake.write("tuning_errors", week, errors)
+    return stored(lake, "tuning_trials", week, trials, metadata=job.materialization().metadata)

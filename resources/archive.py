@@ -4,6 +4,8 @@ import gzip
 import io
 import tarfile
 import zlib
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
@@ -34,9 +36,43 @@ def members(path: Path, *, limit_bytes: int = 256_000_000) -> dict[str, bytes]:
         raise ArchiveError(f"cannot read {path}: {error}; run the week again with --force") from error
 
 
-def table(content: bytes) -> pd.DataFrame:
-    """A Parquet file's table."""
-    return pd.read_parquet(io.BytesIO(content))
+@dataclass(frozen=True)
+class JobFiles:
+    """The files that a job left behind, by name.
+
+    Attributes:
+        where: The archive, for messages.
+        contents: What each file holds.
+    """
+
+    where: Path
+    contents: Mapping[str, bytes]
+
+    def content(self, name: str) -> bytes:
+        """The bytes of a file.
+
+        Raises:
+            ArchiveError: There is no such file.
+        """
+        try:
+            return self.contents[name]
+        except KeyError:
+            held = ", ".join(sorted(self.contents)) or "nothing"
+            raise ArchiveError(f"{self.where} lacks {name}, it holds {held}; run the week again with --force") from None
+
+    def table(self, name: str) -> pd.DataFrame:
+        """The table in a Parquet file.
+
+        Raises:
+            ArchiveError: There is no such file, or it is damaged.
+        """
+        content = self.content(name)
+        try:
+            return pd.read_parquet(io.BytesIO(content))
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise ArchiveError(
+                f"{name} in {self.where} is no Parquet file: {error}; run the week again with --force"
+            ) from error
 
 
 def _too_large(path: Path, limit_bytes: int) -> ArchiveError:

@@ -22,8 +22,8 @@ def intervals_cover(context: dg.AssetCheckExecutionContext, lake: Lake) -> dg.As
     verdicts = coverage_verdicts(scores_between(lake, week - timedelta(weeks=YEAR - 1), week))
     judged = verdicts["least"].notna()
     low = [
-        f"{row['unique_id']}: {100 * row['coverage']:.0f} % of {row['weeks']} weeks inside the {row['level']:g} % "
-        f"interval, at least {100 * row['least']:.0f} % expected"
+        f"{row['unique_id']}: {100 * row['coverage']:.1f} % of {row['weeks']} weeks inside the {row['level']:g} % "
+        f"interval, at least {100 * row['least']:.1f} % expected"
         for row in verdicts[~verdicts["passed"]].to_dict("records")
     ]
     consequence = (

@@ -65,9 +65,10 @@ def fresh(
         return _warning(_NO_MODEL if model is None else said)
     due = newest_due(clock.now())
     behind = max(0, (due - model.week).days // 7)
+    gone = f"the first {behind} of" if behind < settings.horizon else "all"
     described = (
-        f"The model served is of {model.week}, and the figures of {due} were due on {release_due(due):%Y-%m-%d}: the "
-        f"first {behind} of the weeks it forecasts have passed. Run `forecast refresh`; where the source does not have "
+        f"The model served is of {model.week}, and the figures of {due} were due on {release_due(due):%Y-%m-%d}: "
+        f"{gone} the {settings.horizon} weeks it forecasts have passed. Run `forecast refresh`; where the source does not have "
         "that week yet, EIA is late or the source is a file that ends earlier."
     )
     return dg.AssetCheckResult(

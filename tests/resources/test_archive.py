@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from resources.archive import ArchiveError, members
+from resources.archive import ArchiveError, JobFiles, members
 
 
 def packed(path: Path, *files: tarfile.TarInfo, content: bytes = b"{}") -> Path:
@@ -81,3 +81,16 @@ def test_an_archive_with_any_byte_changed_is_read_or_refused_by_name(tmp_path: P
         (tmp_path / "b.tar.gz").write_bytes(gzip.compress(bytes(damaged), 1) if number % 2 else bytes(damaged))
         with suppress(ArchiveError):
             assert isinstance(members(tmp_path / "b.tar.gz"), dict)
+
+
+def test_a_file_that_a_job_did_not_leave_is_missed_by_name(tmp_path: Path) -> None:
+    files = JobFiles(tmp_path, {"scores.parquet": b"", "failures.json": b"{}"})
+    assert files.content("failures.json") == b"{}"
+    with pytest.raises(ArchiveError, match=r"lacks trials.parquet, it holds failures.json, scores.parquet; run"):
+        files.table("trials.parquet")
+
+
+@pytest.mark.parametrize("content", [b"", b"PAR1", b"PAR1" + bytes(40) + b"PAR1", b"no table"])
+def test_a_damaged_table_of_a_job_is_refused_by_name(tmp_path: Path, content: bytes) -> None:
+    with pytest.raises(ArchiveError, match=r"(?s)trials.parquet in .* is no Parquet file: .*--force"):
+        JobFiles(tmp_path, {"trials.parquet": content}).table("trials.parquet")
