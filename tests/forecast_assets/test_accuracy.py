@@ -260,7 +260,7 @@ def test_intervals_that_hold_too_little_are_a_warning_with_its_consequence(world
     result = check(world.lake, "intervals_cover")
     assert (result.passed, result.severity) == (False, dg.AssetCheckSeverity.WARN)
     said = str(result.description)
-    assert "WGFUPUS2: 75.0 % of 52 weeks inside the 90 % interval, at least expected" in said
+    assert "WGFUPUS2: 75.0 % of 52 weeks inside the 90 % interval, at least 82.7 % expected" in said
     assert "too narrow: plan with the next wider level" in said
 
 

@@ -388,7 +388,7 @@ def test_residuals_that_are_not_white_are_a_warning(copied: World) -> None:
     [
         pytest.param(datetime(2023, 11, 16, tzinfo=UTC), True, "2023-11-10, the newest week due", id="fresh"),
         pytest.param(datetime(2023, 11, 22, 15, 29, tzinfo=UTC), True, "the newest week due", id="before-the-release"),
-        pytest.param(datetime(2023, 11, 22, 15, 30, tzinfo=UTC), False, "first 1 of the weeks", id="at-the-release"),
+        pytest.param(datetime(2023, 11, 22, 15, 30, tzinfo=UTC), False, "first 1 of the 26 weeks", id="at-the-release"),
         pytest.param(datetime(2024, 1, 5, tzinfo=UTC), False, "2023-12-29 were due on 2024-01-04", id="much-later"),
     ],
 )
