@@ -68,8 +68,8 @@ def fresh(
     gone = f"the first {behind} of" if behind < settings.horizon else "all"
     described = (
         f"The model served is of {model.week}, and the figures of {due} were due on {release_due(due):%Y-%m-%d}: "
-        f"{gone} the {settings.horizon} weeks it forecasts have passed. Run `forecast refresh`; where the source does not "
-        "have that week yet, EIA is late or the source is a file that ends earlier."
+        f"{gone} the {settings.horizon} weeks it forecasts have passed. Run `forecast refresh`; where the source does "
+        "not have that week yet, EIA is late or the source is a file that ends earlier."
     )
     return dg.AssetCheckResult(
         passed=behind == 0,
