@@ -323,3 +323,5 @@ def test_a_refresh_that_a_full_disk_ended_is_completed_once_there_is_room(
 
 if __name__ == "__main__":
     globals()[sys.argv[1]](Path(sys.argv[2]), *sys.argv[3:])
+    sys.stdout.flush()
+    os._exit(0)  # Arrow's threads may abort an interpreter that ends while they still write to a full disk

@@ -14,7 +14,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -242,9 +241,9 @@ def test_the_settings_of_the_environment_reach_the_run(refreshed: Ui, environmen
     forecast = json.loads(shown.stdout)
     assert (forecast["week"], forecast["source"]) == (WEEK, "file")
     assert len(forecast["series"]["WGFUPUS2"]) == 26
-    errors = pd.read_parquet(Path(environment["FORECAST_LAKE_URI"], "tuning_errors", f"week={WEEK}", "data.parquet"))
-    cutoffs = pd.Series(sorted(errors["cutoff"].unique()))
-    assert set(cutoffs.diff().dropna()) == {pd.Timedelta(weeks=24)}  # FORECAST_STEP
+    jobs = Path(environment["FORECAST_LAKE_URI"], "_sagemaker", "train").glob("*/request.json")
+    parameters = [json.loads(job.read_text())["HyperParameters"] for job in jobs]
+    assert {asked["step"] for asked in parameters if asked["task"] == "tune"} == {"24"}  # FORECAST_STEP
 
 
 def test_the_terminal_is_spared_what_nobody_can_act_on(refreshed: Ui) -> None:
