@@ -16,6 +16,7 @@ from forecast_assets.metadata import of_series, weekly_asset
 from forecast_assets.partitions import week_of
 from forecast_assets.settings import Settings
 from forecasting import accuracy, changes
+from forecasting.columns import levels_in
 from resources.eia.calendar import due
 from resources.lake import Lake
 
@@ -171,11 +172,7 @@ def _accuracy(lake: Lake, week: date, name: str) -> Accuracy | None:
         weeks=int(found["weeks"]),
         error=float(found["mae"]),
         relative=None if pd.isna(found["relative"]) else float(found["relative"]),
-        coverages={
-            column.removeprefix("coverage-"): float(found[column])
-            for column in map(str, summary)
-            if column.startswith("coverage-")
-        },
+        coverages={level: float(found[f"coverage-{level}"]) for level in levels_in(summary, "coverage-")},
     )
 
 

@@ -9,6 +9,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from forecasting.accuracy import summarize
+from forecasting.columns import levels_in
 
 # What a row may be of: its column, and its heading.
 _KEYS = {
@@ -44,7 +45,7 @@ def as_grids(scores: pd.DataFrame, *, by: str) -> Iterator[Table]:
     span += ", [bold yellow]SIMULATED[/]" if (scores["source"] == "sample").any() else ""
     for series, own in [("Forecasts", scores)] if by == "series" else scores.groupby("unique_id", sort=True):
         rows = _summary(own, by)
-        levels = [str(name).removeprefix("coverage-") for name in rows if str(name).startswith("coverage-")]
+        levels = levels_in(rows, "coverage-")
         grid = Table(title=f"{series!s} of {span}", title_justify="left", box=None, header_style="bold")
         grid.add_column(heading, no_wrap=True)
         for each in ("n", "MAE", "Of naive", "MASE", "Bias %", "Pinball", *(f"In {level} %" for level in levels)):

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 import pandas as pd
 
+from forecasting.columns import levels_in
 from forecasting.forecaster import label
 from forecasting.schema import SEASON
 
@@ -105,7 +106,7 @@ def summarize(scores: pd.DataFrame, by: Iterable[str] = ()) -> pd.DataFrame:
     compared = scores.assign(
         compared=scores["absolute_error"].where(scores["naive_error"].notna()), naive_error=scores["naive_error"].abs()
     )
-    levels = [str(name).removeprefix("inside-") for name in scores if str(name).startswith("inside-")]
+    levels = levels_in(scores, "inside-")
     # A group for all: groupby wants a key.
     groups = compared.groupby(keys or np.zeros(len(compared), dtype="int64"), sort=True)
     means = groups[

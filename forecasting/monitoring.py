@@ -6,6 +6,7 @@ evidence. Both rules therefore work on one number per target week.
 
 import pandas as pd
 
+from forecasting.columns import levels_in
 from forecasting.scoring import hac_standard_error
 
 MIN_COVERAGE_WEEKS = 26
@@ -36,7 +37,7 @@ def coverage_verdicts(scores: pd.DataFrame, *, risk: float = 0.05) -> pd.DataFra
     """
     from scipy.stats import binom
 
-    levels = [str(name).removeprefix("inside-") for name in scores if str(name).startswith("inside-")]
+    levels = levels_in(scores, "inside-")
     tests = max(1, scores["unique_id"].nunique() * len(levels))
     rows = []
     for unique_id, own in scores.groupby("unique_id", sort=True):

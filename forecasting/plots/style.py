@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from forecasting.columns import levels_in
 from forecasting.errors import SeriesError
 from forecasting.schema import UNIT
 
@@ -169,8 +170,7 @@ def one_series(*frames: pd.DataFrame) -> str:
 
 def levels_of(frame: pd.DataFrame, prefix: str) -> list[str]:
     """The levels that a frame has columns of, the widest first."""
-    labels = [str(name).removeprefix(prefix) for name in frame if str(name).startswith(prefix)]
-    return sorted(labels, key=float, reverse=True)
+    return sorted(levels_in(frame, prefix), key=float, reverse=True)
 
 
 def bands(axes: "Axes", forecast: pd.DataFrame, levels: Sequence[str]) -> None:
