@@ -9,6 +9,7 @@ import shutil
 import tarfile
 import uuid
 import zlib
+from collections.abc import Iterator
 from pathlib import Path
 
 _BUCKET = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
@@ -98,9 +99,24 @@ class ObjectStore:
         path = self.path(uri)
         try:
             with tarfile.open(path, "r:gz") as archive:
-                archive.extractall(folder, filter="data")
+                if hasattr(tarfile, "data_filter"):
+                    archive.extractall(folder, filter="data")
+                else:  # Python before 3.11.4
+                    archive.extractall(folder, members=_plain_members(archive, folder))  # noqa: S202 - they are looked at
         except (EOFError, ValueError, RecursionError, zlib.error) as error:  # of damage, not all errors are tarfile's
             raise tarfile.ReadError(f"it is damaged: {error}") from error
+
+
+def _plain_members(archive: tarfile.TarFile, folder: Path) -> Iterator[tarfile.TarInfo]:
+    """Files and folders that stay below a folder, as this user's own; anything else, links too, is refused."""
+    for member in archive:
+        member.name = member.name.lstrip("/")  # as tar does
+        inside = (folder / member.name).resolve().is_relative_to(folder.resolve())
+        if not (inside and (member.isfile() or member.isdir())):
+            raise tarfile.ExtractError(f"{member.name!r} is no file or folder below the one it is unpacked to")
+        member.mode = (member.mode & 0o755) | (0o700 if member.isdir() else 0o600)
+        member.uid, member.gid, member.uname, member.gname = os.getuid(), os.getgid(), "", ""
+        yield member
 
 
 def _split(uri: str) -> tuple[str, str]:

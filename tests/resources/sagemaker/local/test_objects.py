@@ -8,6 +8,15 @@ import pytest
 from resources.sagemaker.local.objects import ObjectError, ObjectStore
 
 
+@pytest.fixture(params=["filter", "python-before-3.11.4"])
+def unpacking(request, monkeypatch):
+    """With the filter of tarfile, and without one."""
+    if request.param != "filter":
+        monkeypatch.delattr(tarfile, "data_filter", raising=False)
+    elif not hasattr(tarfile, "data_filter"):
+        pytest.skip("this Python has no filter for archives")
+
+
 @pytest.fixture
 def objects(tmp_path):
     for key in ("data/train/a.csv", "data/train/deep/b.csv", "data/train2/c.csv", "data/train/.tmp-half"):
@@ -70,6 +79,7 @@ def test_a_bucket_may_be_a_link(objects, tmp_path):
     assert [name for name, _ in objects.objects("s3://lake/models/")] == ["m.json"]
 
 
+@pytest.mark.usefixtures("unpacking")
 def test_an_archive_is_packed_and_unpacked(objects, tmp_path):
     objects.upload_archive(tmp_path / "s3/bucket/data/train", "s3://bucket/out/model.tar.gz")
     objects.extract("s3://bucket/out/model.tar.gz", tmp_path / "model")
@@ -77,6 +87,7 @@ def test_an_archive_is_packed_and_unpacked(objects, tmp_path):
     assert [file.name for file in (tmp_path / "s3/bucket/out").iterdir()] == ["model.tar.gz"]
 
 
+@pytest.mark.usefixtures("unpacking")
 @pytest.mark.parametrize("member", ["../escape", "/escape", "link"])
 def test_an_archive_that_would_write_elsewhere_is_refused(objects, tmp_path, member):
     target = tmp_path / "s3/bucket/bad.tar.gz"
