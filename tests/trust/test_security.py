@@ -56,7 +56,7 @@ def findings(source: str, name: str) -> list[str]:
                 for each in node.keywords
                 if each.arg in ARGUMENTS and ast.unparse(each.value) != "False"
             ]
-            if called.endswith("extractall") and "filter" not in {each.arg for each in node.keywords}:
+            if called.endswith("extractall") and not {"filter", "members"} & {each.arg for each in node.keywords}:
                 found.append(f"{line} extracts without a filter")
     return found
 
