@@ -93,10 +93,11 @@ def _is_current(lake: Lake, week: date) -> bool:
     if not lake.has("forecast_changes", week):
         return False
     found = lake.read("forecast_changes", week)[["unique_id", "ds", "before", "after"]]
+    rows = len(found)
     for column, made in (("before", week - timedelta(weeks=1)), ("after", week)):
         forecast = lake.read("forecast", made)[["unique_id", "ds", "mean"]].rename(columns={"mean": column})
         found = found.merge(forecast)  # on the value too: what was replaced since drops out
-    return len(found) > 0 and len(found) == len(lake.read("forecast_changes", week))
+    return len(found) == rows > 0
 
 
 def _said(found: pd.DataFrame, left_out: dict[str, str]) -> dict[str, Any]:

@@ -122,7 +122,7 @@ def render(lake: Lake, settings: Settings, week: date) -> str:
     """
     from jinja2 import Environment, PackageLoader, StrictUndefined
 
-    forecast = lake.read("forecast", week)
+    tables = _Tables.of(lake, week)
     environment = Environment(
         loader=PackageLoader("forecast_assets", "."), autoescape=True, undefined=StrictUndefined, trim_blocks=True
     )
@@ -131,27 +131,54 @@ def render(lake: Lake, settings: Settings, week: date) -> str:
         next_release=due(week + timedelta(weeks=1)),
         simulated=lake.kind == "simulated",
         levels=[f"{level:g}" for level in settings.levels],
-        series=[series_view(lake, settings, week, str(name)) for name in forecast["unique_id"].unique()],
+        series=[_series_view(tables.of_series(str(name)), settings) for name in tables.forecast["unique_id"].unique()],
     )
 
 
-def series_view(lake: Lake, settings: Settings, week: date, name: str) -> SeriesView:
-    """What the page of a week says of one series."""
+@dataclass(frozen=True)
+class _Tables:
+    """What the page of a week shows: of all its series, or of one."""
+
+    forecast: pd.DataFrame
+    observations: pd.DataFrame
+    scores: pd.DataFrame
+    changes: pd.DataFrame
+
+    @classmethod
+    def of(cls, lake: Lake, week: date) -> "_Tables":
+        return cls(
+            forecast=lake.read("forecast", week),
+            observations=lake.read("observations", week),
+            scores=scores_between(lake, week - timedelta(weeks=RECENT_WEEKS - 1), week),
+            changes=lake.read("forecast_changes", week) if lake.has("forecast_changes", week) else changes.EMPTY,
+        )
+
+    def of_series(self, name: str) -> "_Tables":
+        return _Tables(
+            of_series(self.forecast, name),
+            of_series(self.observations, name),
+            of_series(self.scores, name),
+            of_series(self.changes, name),
+        )
+
+
+def _series_view(tables: _Tables, settings: Settings) -> SeriesView:
+    """What the page says of one series."""
     from forecasting.plots import fan_chart
 
-    observations = of_series(lake.read("observations", week), name)
-    forecast = of_series(lake.read("forecast", week), name)
+    observations, forecast = tables.observations, tables.forecast
+    name, cutoff = str(forecast["unique_id"].iloc[0]), forecast["cutoff"].iloc[0]
     configured = settings.series.get(name)
     return SeriesView(
         unique_id=name,
         name=configured.name if configured else name,
         fan=base64.b64encode(fan_chart(observations, forecast)).decode(),
-        observed=float(observations.loc[observations["ds"] == pd.Timestamp(week), "y"].iloc[0]),
+        observed=float(observations.loc[observations["ds"] == cutoff, "y"].iloc[0]),
         year_ago=_against_year_ago(observations, forecast),
         rows=[{str(key): value for key, value in row.items()} for row in forecast.to_dict("records")],
         role=str(forecast["role"].iloc[0]),
-        accuracy=_accuracy(lake, week, name),
-        change=_change(lake, week, name),
+        accuracy=_accuracy(tables.scores),
+        change=_change(tables.changes),
     )
 
 
@@ -162,9 +189,8 @@ def _against_year_ago(observations: pd.DataFrame, forecast: pd.DataFrame) -> flo
     return float(forecast["mean"][known].mean() / before[known].mean()) - 1 if known.any() else None
 
 
-def _accuracy(lake: Lake, week: date, name: str) -> Accuracy | None:
-    scores = scores_between(lake, week - timedelta(weeks=RECENT_WEEKS - 1), week)
-    summary = accuracy.summarize(of_series(scores, name))
+def _accuracy(scores: pd.DataFrame) -> Accuracy | None:
+    summary = accuracy.summarize(scores)
     if summary.empty:
         return None
     found = summary.iloc[0]
@@ -176,10 +202,7 @@ def _accuracy(lake: Lake, week: date, name: str) -> Accuracy | None:
     )
 
 
-def _change(lake: Lake, week: date, name: str) -> Change | None:
-    rows = (
-        of_series(lake.read("forecast_changes", week), name) if lake.has("forecast_changes", week) else pd.DataFrame()
-    )
+def _change(rows: pd.DataFrame) -> Change | None:
     if rows.empty:
         return None
     parts = {words: float(rows[part].mean()) for part, words in changes.PARTS.items()}
