@@ -22,6 +22,15 @@ $(DEV): requirements/dev.txt $(BASE)
 	$(PIP) install --quiet --require-hashes -r requirements/dev.txt
 	@touch $@
 
+# What cannot live beside our own pins, and what the images hold: each in an environment of its own.
+ENVIRONMENTS := $(patsubst %,.venv/environments/%/.installed,ministack sagemaker processing training serving gateway)
+
+.venv/environments/%/.installed: requirements/%.txt | .venv/bin/pip
+	@echo "Installing the environment of $*"
+	@$(PYTHON) -m venv --without-pip $(@D)
+	@$(PIP) --python $(@D)/bin/python install --quiet --no-deps --require-hashes -r requirements/$*.txt
+	@touch $@
+
 refresh: $(BASE) ## release, model, forecast and endpoint of the newest released week
 	@.venv/bin/forecast refresh
 
@@ -41,7 +50,7 @@ test: lint ## lint and every test that is not slow
 	.venv/bin/python -m forecasting.engine
 	.venv/bin/pytest -m "not slow" -n 2
 
-test-full: lint ## every test, the slow proofs too
+test-full: lint $(ENVIRONMENTS) ## every test, the slow proofs too
 	.venv/bin/python -m forecasting.engine
 	.venv/bin/pytest -n 2
 
@@ -57,7 +66,7 @@ format: $(DEV)
 
 # --strict: without it a package that the service does not answer for counts as sound.
 audit: $(DEV) ## known vulnerabilities of everything that is pinned; asks the package index
-	for set in base dev processing training serving; do \
+	for set in base dev processing training serving gateway ministack sagemaker; do \
 		.venv/bin/pip-audit --strict --disable-pip --require-hashes --progress-spinner off -r requirements/$$set.txt || exit 1; done
 
 # Compiled with uv (not installed by the project), hashes for every platform, no index written into the files.
@@ -66,8 +75,10 @@ COMPILE = uv pip compile --universal --python-version 3.11 --generate-hashes --n
 requirements:
 	$(COMPILE) pyproject.toml --extra build --extra dev -o requirements/dev.txt
 	$(COMPILE) pyproject.toml --extra build -c requirements/dev.txt -o requirements/base.txt
-	for image in processing training serving; do \
+	for image in processing training serving gateway; do \
 		$(COMPILE) --group $$image -c requirements/dev.txt -o requirements/$$image.txt; done
+	$(COMPILE) pyproject.toml --extra sagemaker -o requirements/sagemaker.txt
+	$(COMPILE) --group ministack -o requirements/ministack.txt
 
 clean:
 	rm -rf .venv build dist site *.egg-info .mypy_cache .ruff_cache .pytest_cache .import_linter_cache

@@ -7,7 +7,6 @@ it.
 import json
 from collections.abc import Mapping
 from datetime import date
-from pathlib import Path
 from typing import Any
 
 from forecasting import artifact, forecaster
@@ -24,13 +23,13 @@ class DamagedModelError(forecaster.ForecasterError):
     """A model file of the lake is missing, or not the one that was written.
 
     Attributes:
-        path: The file.
+        where: The file or object.
     """
 
-    def __init__(self, path: Path, reason: str, *, week: date) -> None:
-        self.path = path
+    def __init__(self, where: str, reason: str, *, week: date) -> None:
+        self.where = where
         super().__init__(
-            f"{path}: {reason}. Run `forecast refresh --week {week} --force`, which makes it again to the same numbers"
+            f"{where}: {reason}. Run `forecast refresh --week {week} --force`, which makes it again to the same numbers"
         )
 
 
@@ -48,12 +47,13 @@ def candidate_models(lake: Lake, week: date) -> tuple[dict[str, Any], dict[str, 
     Raises:
         DamagedModelError: A file is missing, damaged or edited.
     """
-    folder = lake.root / "candidates" / f"week={week}"
+    folder = f"candidates/week={week}"
+    content = _content(lake, f"{folder}/{_CANDIDATE}", week)
     try:
-        candidate = forecaster.load(_content(folder / _CANDIDATE, week))
+        candidate = forecaster.load(content)
     except forecaster.ForecasterError as error:
-        raise DamagedModelError(folder / _CANDIDATE, str(error), week=week) from error
-    return candidate, _stand_ins(folder / _STAND_INS, week)
+        raise DamagedModelError(lake.where(f"{folder}/{_CANDIDATE}"), str(error), week=week) from error
+    return candidate, _stand_ins(lake, f"{folder}/{_STAND_INS}", week)
 
 
 def registered_artifact(lake: Lake, sagemaker: SageMaker, model: RegisteredModel) -> dict[str, Any]:
@@ -62,19 +62,20 @@ def registered_artifact(lake: Lake, sagemaker: SageMaker, model: RegisteredModel
     Raises:
         DamagedModelError: It is missing, damaged, edited, or another one.
     """
-    path = lake.root / sagemaker.key(model.model_data)
+    key = sagemaker.key(model.model_data)
+    content, where = _content(lake, key, model.week), lake.where(key)
     try:
-        found = artifact.unpack(path)
+        found = artifact.unpack(content)
     except ArtifactError as error:
-        raise DamagedModelError(path, error.reason, week=model.week) from error
+        raise DamagedModelError(where, error.reason, week=model.week) from error
     if found["digest"] != model.digest:
         reason = f"it is the artifact {found['digest']}, and {model.digest} was registered as version {model.version}"
-        raise DamagedModelError(path, reason, week=model.week)
+        raise DamagedModelError(where, reason, week=model.week)
     return found
 
 
-def _stand_ins(path: Path, week: date) -> dict[str, Any]:
-    text = _content(path, week)
+def _stand_ins(lake: Lake, key: str, week: date) -> dict[str, Any]:
+    text, where = _content(lake, key, week), lake.where(key)
     try:
         content = json.loads(text)
         entries: dict[str, Any] = content["series"]
@@ -82,14 +83,14 @@ def _stand_ins(path: Path, week: date) -> dict[str, Any]:
         for entry in entries.values():
             check_entry(entry)
     except (ValueError, LookupError, AttributeError, TypeError, RecursionError) as error:
-        raise DamagedModelError(path, f"it is no list of models ({error})", week=week) from error
+        raise DamagedModelError(where, f"it is no list of models ({error})", week=week) from error
     if given != expected:
-        raise DamagedModelError(path, "its digest is not that of its contents, it was edited or damaged", week=week)
+        raise DamagedModelError(where, "its digest is not that of its contents, it was edited or damaged", week=week)
     return entries
 
 
-def _content(path: Path, week: date) -> bytes:
+def _content(lake: Lake, key: str, week: date) -> bytes:
     try:
-        return path.read_bytes()
+        return lake.read_bytes(key)
     except OSError as error:
-        raise DamagedModelError(path, f"it cannot be read: {error.strerror}", week=week) from error
+        raise DamagedModelError(lake.where(key), f"it cannot be read: {error.strerror}", week=week) from error

@@ -1,6 +1,5 @@
 """`forecast`: the platform from a terminal."""
 
-import functools
 import json
 import os
 import shutil
@@ -8,32 +7,26 @@ import signal
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import date
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import click
-from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from forecast_assets.commands.support import err, explained, open_platform, out
 from forecast_assets.settings import load_settings
-from forecast_assets.settings_errors import SettingsError
-from resources.lake import Lake, LakeError
+from resources.lake import Lake
+from resources.lake.folder import replacing
 
 if TYPE_CHECKING:
     import dagster as dg
     import pandas as pd
 
     from forecast_assets.refresh import Platform
-
-P = ParamSpec("P")
-R = TypeVar("R")
-
-out = Console()
-err = Console(stderr=True)
 
 
 class Week(click.ParamType[date]):
@@ -52,22 +45,6 @@ class Week(click.ParamType[date]):
         return week
 
 
-def _explained(command: Callable[P, R]) -> Callable[P, R]:
-    """Our own errors end a command with their message, not with a traceback."""
-
-    @functools.wraps(command)
-    def wrapped(*args: P.args, **kwargs: P.kwargs) -> R:
-        from resources.eia.errors import EiaError
-        from resources.sagemaker.endpoint import EndpointError
-
-        try:
-            return command(*args, **kwargs)
-        except (SettingsError, LakeError, EiaError, EndpointError) as error:
-            raise click.ClickException(str(error)) from error
-
-    return wrapped
-
-
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="forecast-assets")
 def main() -> None:
@@ -77,10 +54,10 @@ def main() -> None:
 @main.command()
 @click.option("--week", type=Week(), help="The week to refresh, a Friday; the newest released one by default.")
 @click.option("--force", is_flag=True, help="Compute everything anew, even where nothing has changed.")
-@_explained
+@explained
 def refresh(week: date | None, *, force: bool) -> None:
     """Refresh a week: release, model, forecast, endpoint."""
-    platform = _platform()
+    platform = open_platform()
     with err.status("Asking which week is newest"):
         week = week or platform.newest_week()
     _announce(platform)
@@ -108,14 +85,14 @@ def refresh(week: date | None, *, force: bool) -> None:
 @click.option("--from", "first", type=Week(), required=True, help="The first week, a Friday.")
 @click.option("--to", "last", type=Week(), required=True, help="The last week, a Friday.")
 @click.option("--force", is_flag=True, help="Replay weeks that have a forecast already.")
-@_explained
+@explained
 def backfill(first: date, last: date, *, force: bool) -> None:
     """Replay weeks in order, each as it was known then. Registers nothing and leaves the endpoint alone."""
     from forecast_assets.refresh import weeks_between
 
     if first > last:
         raise click.BadParameter(f"{first} is after {last}", param_hint="--from")
-    platform = _platform()
+    platform = open_platform()
     _announce(platform)
     weeks = list(weeks_between(first, last))
     failed: list[date] = []
@@ -160,7 +137,7 @@ def backfill(first: date, last: date, *, force: bool) -> None:
     help="What a row is of; each series has a table of its own.",
 )
 @click.option("--json", "as_json", is_flag=True, help="As JSON.")
-@_explained
+@explained
 def accuracy(first: date | None, last: date | None, *, by: str, as_json: bool) -> None:
     """Show how earlier forecasts fared, once the weeks that they were of had arrived."""
     from forecast_assets.reader import load_accuracy
@@ -176,7 +153,7 @@ def accuracy(first: date | None, last: date | None, *, by: str, as_json: bool) -
 @main.command()
 @click.option("--week", type=Week(), help="The cutoff of the forecast, a Friday; the newest by default.")
 @click.option("--json", "as_json", is_flag=True, help="As JSON.")
-@_explained
+@explained
 def show(week: date | None, *, as_json: bool) -> None:
     """Show a forecast."""
     from forecast_assets.reader import newest_forecast
@@ -195,45 +172,45 @@ def endpoint() -> None:
 
 
 @endpoint.command()
-@_explained
+@explained
 def status() -> None:
     """How the endpoint stands."""
-    _print_endpoint(_platform())
+    _print_endpoint(open_platform())
 
 
 @endpoint.command()
 @click.option("--periods", default=10, show_default=True, help="Weeks ahead.")
 @click.option("--conf", default=0.9, show_default=True, help="Level of the interval, between 0 and 1.")
 @click.option("--series", help="EIA series; the first configured one by default.")
-@_explained
+@explained
 def invoke(periods: int, conf: float, series: str | None) -> None:
     """Ask the endpoint for a forecast; its JSON answer goes to standard output."""
     from forecast_assets.serving import model_endpoint
 
-    platform = _platform()
+    platform = open_platform()
     request = {"periods": periods, "conf": conf, "series": series or platform.settings.series_ids[0]}
     click.echo(json.dumps(model_endpoint(platform.settings, platform.sagemaker).invoke(request), indent=2))
 
 
 @endpoint.command()
-@_explained
+@explained
 def stop() -> None:
     """Take the endpoint down; `forecast refresh` brings it back."""
     from forecast_assets.serving import model_endpoint
 
-    platform = _platform()
+    platform = open_platform()
     model_endpoint(platform.settings, platform.sagemaker).delete()
     err.print(f"Endpoint {platform.settings.endpoint.name} is stopped.")
 
 
 @main.command()
-@_explained
+@explained
 def doctor() -> None:
     """What is configured, reachable and missing, and what to do about it."""
     from forecast_assets.doctor import examine
 
     with err.status("Looking"):
-        findings = list(examine(_platform()))
+        findings = list(examine(open_platform()))
     table = Table("", "What", "Finding", "Remedy", box=None, header_style="bold")
     marks = {"ok": "[green]✓[/]", "warn": "[yellow]![/]", "fail": "[red]✗[/]"}
     for finding in findings:
@@ -245,7 +222,7 @@ def doctor() -> None:
 
 @main.command()
 @click.option("--port", default=3000, show_default=True, help="Port on this machine.")
-@_explained
+@explained
 def ui(port: int) -> None:
     """Open Dagster: webserver and daemon, on 127.0.0.1."""
     home = _dagster_home(load_settings().lake_uri)
@@ -275,13 +252,6 @@ def forecast_json(table: "pd.DataFrame", week: date) -> dict[str, Any]:
     }
 
 
-def _platform() -> "Platform":
-    from forecast_assets.definitions import build_defs
-    from forecast_assets.refresh import Platform
-
-    return Platform(build_defs())
-
-
 def _dagster_home(lake_uri: str) -> Path:
     """Dagster's home, with this project's `dagster.yaml` in it: `DAGSTER_HOME`, or a folder of the lake.
 
@@ -290,7 +260,7 @@ def _dagster_home(lake_uri: str) -> Path:
     given = os.environ.get("DAGSTER_HOME")
     home = Path(given or Lake(uri=lake_uri).root / "_dagster").resolve()
     if not given or not (home / "dagster.yaml").exists():  # whoever has a home of their own has settled it
-        with Lake(uri=lake_uri).replacing(home / "dagster.yaml") as temporary:  # another process may be reading it
+        with replacing(home / "dagster.yaml") as temporary:  # another process may be reading it
             shutil.copyfile("dagster.yaml", temporary)
     return home
 

@@ -1,5 +1,7 @@
 """Counterfactual: the weeks of a structural break as they would have been without it. A scenario, not a correction."""
 
+import io
+
 import dagster as dg
 import pandas as pd
 
@@ -32,4 +34,5 @@ def counterfactual(
         context=context, kind="processing", request=request, retries=settings.processing.retries
     )
     reported = job.materialization()
-    return stored(lake, "counterfactual", week, pd.read_parquet(lake.root / output), metadata=reported.metadata)
+    made = pd.read_parquet(io.BytesIO(lake.read_bytes(output)))
+    return stored(lake, "counterfactual", week, made, metadata=reported.metadata)

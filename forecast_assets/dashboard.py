@@ -105,9 +105,9 @@ def dashboard(
 
 def is_shown(lake: Lake, week: date) -> bool:
     """Whether the page of a week is there and no older than what it shows."""
-    path = lake.root / _page(week)
     made = [time for table in _SHOWN if (time := lake.written_at(table, week)) is not None]
-    return path.is_file() and path.stat().st_mtime_ns >= max(made, default=0)
+    drawn = lake.storage.written_at(_page(week))
+    return drawn is not None and drawn >= max(made, default=0)
 
 
 def _page(week: date) -> str:

@@ -46,14 +46,20 @@ default_assets = [
 
 def default_resources(settings: Settings) -> dict[str, object]:
     """The ways to the outside world that the settings ask for."""
-    lake, clock = Lake(uri=settings.lake_uri), Clock()
+    lake, clock = Lake(uri=settings.lake_uri, region=settings.region), Clock()
     return {
         "settings": settings,
         "clock": clock,
         "lake": lake,
         "week_lock": WeekLock(lake=lake, clock=clock),
         "eia": Eia(source=settings.eia_source, lake=lake),
-        "sagemaker": SageMaker(mode=settings.compute, region=settings.region, role_arn=settings.role_arn, lake=lake),
+        "sagemaker": SageMaker(
+            mode=settings.compute,
+            region=settings.region,
+            role_arn=settings.role_arn,
+            images=settings.images,
+            lake=lake,
+        ),
     }
 
 

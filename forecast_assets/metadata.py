@@ -6,7 +6,6 @@ import inspect
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import date
 from typing import Any
-from urllib.parse import unquote
 
 import dagster as dg
 import pandas as pd
@@ -77,11 +76,11 @@ def stored(
     lake: Lake, table: str, week: date, frame: pd.DataFrame, *, metadata: Mapping[str, Any] | None = None
 ) -> dg.MaterializeResult[None]:
     """Write a table of a week and say so: where, how many rows, and a data version by content."""
-    path = lake.write(table, week, frame)
+    uri = lake.write(table, week, frame)
     return dg.MaterializeResult(
         metadata={
             "dagster/partition_row_count": len(frame),
-            "dagster/uri": unquote(path.as_uri()),  # readable: `week=`, not `week%3D`
+            "dagster/uri": uri,
             **(metadata or {}),
         },
         data_version=dg.DataVersion(content_digest(frame)),

@@ -104,8 +104,7 @@ def registered_model(
     artifact = gated_artifact(lake, verdict)
     digest = artifact["digest"]
     key = f"models/{digest}/model.tar.gz"
-    with lake.replacing(lake.root / key) as temporary:
-        artifacts.pack(artifact, temporary)
+    packed = lake.write_bytes(key, artifacts.pack(artifact))
     model = ModelRegistry(sagemaker.client(), group=settings.model_group).register(
         week=week,
         digest=digest,
@@ -120,7 +119,7 @@ def registered_model(
             "arn": model.arn,
             "version": model.version,
             "approval": model.approval,
-            "artifact": dg.MetadataValue.path(str(lake.root / key)),
+            "artifact": dg.MetadataValue.path(packed),
             "series_passed": len(verdict.passing),
             "series_held_back": len(verdict.held_back),
             "held_back": listed(verdict.held_back),

@@ -4,7 +4,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from resources.archive import JobFiles, members
+from resources.archive import ArchiveError, JobFiles, members
 from resources.lake import Lake
 from resources.sagemaker.platform import SageMaker
 
@@ -20,8 +20,15 @@ def training_files(lake: Lake, sagemaker: SageMaker, description: Mapping[str, A
     Raises:
         ArchiveError: An archive is missing or damaged.
     """
-    model = lake.root / sagemaker.key(description["ModelArtifacts"]["S3ModelArtifacts"])
-    return JobFiles(model.parent, {**members(model), **members(model.with_name("output.tar.gz"))})
+    model = sagemaker.key(description["ModelArtifacts"]["S3ModelArtifacts"])
+    folder = model.removesuffix("/model.tar.gz")
+    contents: dict[str, bytes] = {}
+    for key in (model, f"{folder}/output.tar.gz"):
+        try:
+            contents |= members(lake.read_bytes(key), where=lake.where(key))
+        except OSError as error:
+            raise ArchiveError(f"cannot read {lake.where(key)}: {error}; run the week again with --force") from error
+    return JobFiles(lake.where(folder), contents)
 
 
 def failure_messages(content: bytes) -> dict[str, str]:

@@ -125,7 +125,7 @@ def _training_request(
         ],
         "OutputDataConfig": {"S3OutputPath": sagemaker.uri("jobs/")},
         "ResourceConfig": {
-            "InstanceType": stage.instance_type,
+            "InstanceType": stage.instance_types[0],
             "InstanceCount": 1,
             "VolumeSizeInGB": stage.volume_gb,
         },
@@ -175,7 +175,7 @@ def _processing_request(
         "ProcessingResources": {
             "ClusterConfig": {
                 "InstanceCount": 1,
-                "InstanceType": stage.instance_type,
+                "InstanceType": stage.instance_types[0],
                 "VolumeSizeInGB": stage.volume_gb,
             }
         },

@@ -25,6 +25,7 @@ from forecast_assets.settings_errors import PREFIX, SettingsError, explained, no
 from forecast_assets.settings_file import read_file, settings_file
 
 _LONGEST = 5200  # weeks: a century
+_NO_ROLE = "arn:aws:iam::000000000000:role/forecast"
 _PLAIN_TEXT = r"^[^\x00-\x1f\x7f]+$"
 
 
@@ -81,19 +82,64 @@ class StructuralBreak(_Frozen):
 class Stage(_Frozen):
     """The SageMaker job of one stage."""
 
-    instance_type: str = Field(description="SageMaker instance type, such as ml.m5.xlarge.")
+    instance_types: tuple[str, ...] = Field(
+        min_length=1,
+        max_length=10,
+        description="SageMaker instance types, such as ml.m5.xlarge: the next one is tried where one is not to be had.",
+    )
     volume_gb: int = Field(ge=1, le=16384, description="Size of the job's volume, GiB.")
     max_runtime_s: int = Field(ge=1, le=432_000, description="The job is stopped after this many seconds.")
+    max_wait_s: int = Field(
+        ge=1,
+        le=864_000,
+        description="Longest wait for the job's end, its start included, in seconds; then it is stopped.",
+    )
     retries: int = Field(ge=0, le=5, description="New attempts after a failure that is SageMaker's, not the code's.")
+
+    @model_validator(mode="after")
+    def _waits_for_its_end(self) -> Self:
+        if self.max_wait_s < self.max_runtime_s:
+            raise ValueError(f"max_wait_s ({self.max_wait_s}) is below max_runtime_s ({self.max_runtime_s})")
+        return self
+
+
+class TrainingStage(Stage):
+    """The training job of one stage."""
+
+    spot: bool = Field(
+        description="Take spot capacity: cheaper, and the job goes on from a checkpoint when it is lost."
+    )
+
+
+class AutomaticTuning(_Frozen):
+    """SageMaker automatic tuning, where `search` is `automatic`."""
+
+    trials: int = Field(20, ge=1, le=750, description="Configurations tried for every series.")
+    parallel: int = Field(10, ge=1, le=100, description="Trials that run at once.")
 
 
 class Endpoint(_Frozen):
-    """The serverless endpoint."""
+    """The endpoint: serverless, or on instances."""
 
     name: str = Field(pattern=r"^[a-zA-Z0-9](-*[a-zA-Z0-9])*$", max_length=50, description="Its name.")
-    memory_mb: int = Field(ge=1024, le=6144, multiple_of=1024, description="Memory of one instance, MiB.")
+    memory_mb: int = Field(ge=1024, le=6144, multiple_of=1024, description="Memory of one serverless instance, MiB.")
     max_concurrency: int = Field(ge=1, le=200, description="Requests answered at once before throttling.")
+    instance_type: str = Field("", description="An instance type such as ml.t2.medium; empty for serverless.")
+    instance_count: int = Field(1, ge=1, le=100, description="Instances, where it is not serverless.")
     max_update_s: int = Field(ge=10, le=3600, description="Longest wait for an endpoint to be in service, seconds.")
+    keep: int = Field(3, ge=1, le=100, description="Endpoint configs and models that are kept; older ones are deleted.")
+
+
+class Api(_Frozen):
+    """The REST API in front of the endpoint."""
+
+    stage: str = Field("v1", pattern=r"^[a-zA-Z0-9_-]{1,128}$", description="First part of its path: /v1/forecast.")
+    rate_per_s: float = Field(10, gt=0, le=10_000, description="Requests a second of one key, in the long run.")
+    burst: int = Field(20, ge=1, le=5000, description="Requests of one key that may come at once.")
+    quota_per_month: int = Field(100_000, ge=1, description="Requests of one key in a month.")
+    port: int = Field(
+        0, ge=0, le=65_535, description="Port of 127.0.0.1 on one machine; 0 takes a free one and keeps it."
+    )
 
 
 class Settings(BaseSettings):
@@ -131,9 +177,26 @@ class Settings(BaseSettings):
     compute: Literal["local", "aws"] = Field("local", description="Who runs the jobs: this machine or an AWS account.")
     region: str = Field("us-east-1", pattern=r"^[a-z]{2}(-[a-z]+)+-\d$", description="AWS region.")
     role_arn: str = Field(
-        "arn:aws:iam::000000000000:role/forecast",
+        _NO_ROLE,
         pattern=r"^arn:aws[a-z-]*:iam::\d{12}:role/.+$",
         description="The role SageMaker assumes in jobs and endpoints. The local SageMaker only looks at its form.",
+    )
+    images: str = Field(
+        "",
+        pattern=r"^$|^[a-z0-9./_:-]*\{image\}[A-Za-z0-9./_:@-]*$",
+        description="URI of the images on AWS, with {image} for the name; the build script prints it.",
+    )
+    stack: str = Field(
+        "petroleum-demand",
+        pattern=r"^[a-z](-?[a-z0-9])*$",
+        max_length=32,
+        description="Name of the CloudFormation stack, and the beginning of the names of what it holds.",
+    )
+    database: str = Field(
+        "petroleum_demand", pattern=r"^[a-z0-9_]{1,64}$", description="Glue database of the tables, for Athena."
+    )
+    prices: dict[str, Annotated[float, Field(ge=0)]] = Field(
+        {}, description="USD an hour by instance type, where the built-in prices are not yours."
     )
     horizon: int = Field(26, ge=1, le=104, description="Weeks ahead that are forecast, scored and held out.")
     training_weeks: int = Field(
@@ -143,9 +206,12 @@ class Settings(BaseSettings):
     max_harmonics: int = Field(12, ge=0, le=26, description="Largest K, the number of Fourier pairs, that is tried.")
     outlier_fence: float = Field(3.0, gt=0, description="Outliers lie further out than this many interquartile ranges.")
     breaks: tuple[StructuralBreak, ...] = Field((), description="Structural breaks to look for.")
-    search: Literal["exhaustive", "quick"] = Field(
-        "exhaustive", description="Which configurations are tried: all of them, or four that differ in kind."
+    search: Literal["exhaustive", "quick", "automatic"] = Field(
+        "exhaustive",
+        description="Which configurations are tried: all of them, four that differ in kind, or those that SageMaker "
+        "automatic tuning picks.",
     )
+    automatic: AutomaticTuning = Field(AutomaticTuning(), description="SageMaker automatic tuning.")
     scoring: Literal["fair", "published"] = Field(
         "fair", description="Score observed weeks only (fair), or the counterfactual as the reference did (published)."
     )
@@ -168,21 +234,42 @@ class Settings(BaseSettings):
         "automatic", description="Whether a model that passed the gate is approved at once or waits for a person."
     )
     processing: Stage = Field(
-        Stage(instance_type="ml.m5.large", volume_gb=10, max_runtime_s=900, retries=2),
+        Stage(
+            instance_types=("ml.m5.large", "ml.m5.xlarge", "ml.c5.xlarge"),
+            volume_gb=10,
+            max_runtime_s=900,
+            max_wait_s=3600,
+            retries=2,
+        ),
         description="The processing job of the counterfactual.",
     )
-    tuning: Stage = Field(
-        Stage(instance_type="ml.c5.2xlarge", volume_gb=10, max_runtime_s=7200, retries=2),
+    tuning: TrainingStage = Field(
+        TrainingStage(
+            instance_types=("ml.c5.2xlarge", "ml.m5.2xlarge", "ml.c5.4xlarge"),
+            volume_gb=10,
+            max_runtime_s=7200,
+            max_wait_s=14_400,
+            retries=2,
+            spot=True,
+        ),
         description="The training job of the search.",
     )
-    training: Stage = Field(
-        Stage(instance_type="ml.m5.xlarge", volume_gb=10, max_runtime_s=1800, retries=2),
+    training: TrainingStage = Field(
+        TrainingStage(
+            instance_types=("ml.m5.xlarge", "ml.c5.xlarge", "ml.m5.2xlarge"),
+            volume_gb=10,
+            max_runtime_s=1800,
+            max_wait_s=3600,
+            retries=2,
+            spot=False,
+        ),
         description="The training job of the fit.",
     )
     endpoint: Endpoint = Field(
         Endpoint(name="petroleum-demand", memory_mb=1024, max_concurrency=20, max_update_s=600),
         description="The endpoint that serves the newest approved model.",
     )
+    api: Api = Field(Api(), description="The REST API in front of the endpoint.")
 
     @classmethod
     def settings_customise_sources(
@@ -242,6 +329,14 @@ class Settings(BaseSettings):
                 raise ValueError(f"eia_source: {self.eia_source} may simulate figures; on AWS say live, api or a URI")
             if not self.lake_uri.startswith("s3://"):
                 raise ValueError("lake_uri: on AWS the lake is s3://bucket/prefix")
+            if self.role_arn == _NO_ROLE:
+                raise ValueError("role_arn: on AWS say the role that `forecast aws bootstrap` made")
+            if not self.images:
+                raise ValueError("images: on AWS say where the images are, as the build script prints it")
+        elif self.lake_uri.startswith("s3://"):
+            raise ValueError(
+                "lake_uri: the SageMaker of this machine reads folders; set compute to aws, or name a folder"
+            )
         return self
 
     @property

@@ -8,13 +8,14 @@ import io
 import tarfile
 import zlib
 from collections.abc import Mapping
-from pathlib import Path, PurePosixPath
+from pathlib import PurePosixPath
 from typing import Any
 
 from forecasting import forecaster, schema
 from forecasting.errors import ArtifactError
 
 FILE_NAME = "forecaster.json"
+_ARCHIVE = "model.tar.gz"
 MAX_BYTES = 64 * 2**20
 """More than a thousand series need; what unpacks to more is not one of ours."""
 
@@ -57,57 +58,53 @@ def dumps(artifact: Mapping[str, Any]) -> str:
     return schema.canonical(dict(artifact))
 
 
-def pack(artifact: Mapping[str, Any], path: Path) -> Path:
-    """Write `model.tar.gz` with the artifact alone, the same bytes for the same artifact.
+def pack(artifact: Mapping[str, Any]) -> bytes:
+    """The `model.tar.gz` with the artifact alone, the same bytes for the same artifact.
 
     Args:
         artifact: What `build_artifact` gave.
-        path: The file to write; its folder exists.
-
-    Returns:
-        `path`.
     """
     text = dumps(artifact).encode()
     member = tarfile.TarInfo(FILE_NAME)
     member.size = len(text)
     member.mode = 0o644
+    packed = io.BytesIO()
     with (
-        path.open("wb") as file,
-        gzip.GzipFile(filename="", mode="wb", fileobj=file, compresslevel=9, mtime=0) as zipped,
+        gzip.GzipFile(filename="", mode="wb", fileobj=packed, compresslevel=9, mtime=0) as zipped,
         tarfile.open(fileobj=zipped, mode="w", format=tarfile.USTAR_FORMAT) as tar,
     ):
         tar.addfile(member, io.BytesIO(text))
-    return path
+    return packed.getvalue()
 
 
-def unpack(path: Path) -> dict[str, Any]:
+def unpack(packed: bytes) -> dict[str, Any]:
     """The artifact of a `model.tar.gz`, checked from end to end; nothing is written to disk.
 
     Args:
-        path: The archive, ours or one that `tar` made of a folder with nothing but `forecaster.json`.
+        packed: The archive, ours or one that `tar` made of a folder with nothing but `forecaster.json`.
 
     Raises:
         ArtifactError: It is not such an archive, or the artifact in it is damaged.
     """
     try:
-        with tarfile.open(fileobj=io.BytesIO(_unzipped(path)), mode="r:") as tar:
-            text = _only_member(tar, path.name)
+        with tarfile.open(fileobj=io.BytesIO(_unzipped(packed)), mode="r:") as tar:
+            text = _only_member(tar, _ARCHIVE)
         return forecaster.load(text)
     except forecaster.ForecasterError as error:
-        raise ArtifactError(f"{path.name}/{FILE_NAME}", str(error)) from error
+        raise ArtifactError(f"{_ARCHIVE}/{FILE_NAME}", str(error)) from error
     except ArtifactError:
         raise
     # What `tarfile` raises of damaged headers is not all its own: numbers that are none, headers without end.
     except (tarfile.TarError, OSError, EOFError, zlib.error, ValueError, OverflowError, RecursionError) as error:
-        raise ArtifactError(path.name, f"it is not a readable .tar.gz: {error}") from error
+        raise ArtifactError(_ARCHIVE, f"it is not a readable .tar.gz: {error}") from error
 
 
-def _unzipped(path: Path) -> bytes:
+def _unzipped(packed: bytes) -> bytes:
     """All of a `.gz`, which bounds whatever its headers declare."""
-    with gzip.open(path) as zipped:
+    with gzip.open(io.BytesIO(packed)) as zipped:
         content = zipped.read(MAX_BYTES + 1)
     if len(content) > MAX_BYTES:
-        raise ArtifactError(path.name, f"it unpacks to more than the {MAX_BYTES} bytes that are expected at most")
+        raise ArtifactError(_ARCHIVE, f"it unpacks to more than the {MAX_BYTES} bytes that are expected at most")
     return content
 
 

@@ -6,7 +6,6 @@ import tarfile
 import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 
 import pandas as pd
 
@@ -15,25 +14,30 @@ class ArchiveError(Exception):
     """An archive is not what a job leaves behind."""
 
 
-def members(path: Path, *, limit_bytes: int = 256_000_000) -> dict[str, bytes]:
+def members(archived: bytes, *, where: str, limit_bytes: int = 256_000_000) -> dict[str, bytes]:
     """The regular files of a `.tar.gz`, by name; nothing is written to disk, so a hostile path has nowhere to go.
 
+    Args:
+        archived: The archive.
+        where: What to call it in messages.
+        limit_bytes: How much it may unpack to.
+
     Raises:
-        ArchiveError: It is missing, damaged, or unpacks to more than the limit.
+        ArchiveError: It is damaged, or unpacks to more than the limit.
     """
     try:
         # Unpacked up to the limit and no further, before anything in it is believed.
-        with gzip.open(path) as file:
+        with gzip.open(io.BytesIO(archived)) as file:
             content = file.read(limit_bytes + 1)
         if len(content) > limit_bytes:
-            raise _too_large(path, limit_bytes)
+            raise _too_large(where, limit_bytes)
         with tarfile.open(fileobj=io.BytesIO(content), mode="r:") as archive:
             files = [member for member in archive if member.isfile()]
             if sum(member.size for member in files) > limit_bytes:  # a sparse file says what size it is
-                raise _too_large(path, limit_bytes)
+                raise _too_large(where, limit_bytes)
             return {member.name.removeprefix("./"): _read(archive, member) for member in files}
     except (OSError, tarfile.TarError, EOFError, ValueError, zlib.error, RecursionError) as error:
-        raise ArchiveError(f"cannot read {path}: {error}; run the week again with --force") from error
+        raise ArchiveError(f"cannot read {where}: {error}; run the week again with --force") from error
 
 
 @dataclass(frozen=True)
@@ -45,7 +49,7 @@ class JobFiles:
         contents: What each file holds.
     """
 
-    where: Path
+    where: str
     contents: Mapping[str, bytes]
 
     def content(self, name: str) -> bytes:
@@ -75,8 +79,8 @@ class JobFiles:
             ) from error
 
 
-def _too_large(path: Path, limit_bytes: int) -> ArchiveError:
-    return ArchiveError(f"{path} unpacks to more than {limit_bytes:,} bytes; look at what the job wrote")
+def _too_large(where: str, limit_bytes: int) -> ArchiveError:
+    return ArchiveError(f"{where} unpacks to more than {limit_bytes:,} bytes; look at what the job wrote")
 
 
 def _read(archive: tarfile.TarFile, member: tarfile.TarInfo) -> bytes:

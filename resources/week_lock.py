@@ -89,7 +89,8 @@ class WeekLock(dg.ConfigurableResource):  # type: ignore[type-arg]
             with hold(self.lake.root / "_locks" / f"week={week}", week, me) as lost:
                 if lost is not None and context.instance is not None:
                     _end_record(context.instance, lost, by=me)
-                self.lake.sweep(week)
+                if self.lake.folder is not None:
+                    self.lake.folder.sweep(week)
                 yield self
         except WeekBusyError:
             if context.instance is not None:  # Dagster would take it for a crash and try again

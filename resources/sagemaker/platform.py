@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import dagster as dg
 
+from resources import aws
 from resources.lake import Lake, LakeWriteError
 from resources.sagemaker.pipes import PipesSageMakerClient
 
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
     from mypy_boto3_sagemaker import SageMakerClient
     from mypy_boto3_sagemaker_runtime import SageMakerRuntimeClient
 
-Image = Literal["processing", "training", "serving"]
+Image = Literal["processing", "training", "serving", "gateway"]
 Service = Literal["sagemaker", "sagemaker-runtime", "logs"]
 
 # The bucket that stands for the lake in requests on this machine: AWS accepts s3:// only, so the requests do too.
@@ -32,12 +33,14 @@ class SageMaker(dg.ConfigurableResource):  # type: ignore[type-arg]
         mode: `local` runs jobs and endpoints as processes of this machine, `aws` in an account.
         region: AWS region.
         role_arn: The role of jobs and endpoints.
+        images: URI of the images on AWS, with `{image}` for the name.
         lake: Where jobs read and write.
     """
 
     mode: Literal["local", "aws"] = "local"
     region: str = "us-east-1"
     role_arn: str
+    images: str = ""
     lake: dg.ResourceDependency[Lake]
 
     @property
@@ -66,11 +69,11 @@ class SageMaker(dg.ConfigurableResource):  # type: ignore[type-arg]
 
     def image(self, name: Image) -> str:
         """The image URI of an entry point in `containers`."""
-        return _local_image(name)
+        return _local_image(name) if self.mode == "local" else self.images.replace("{image}", name)
 
     def uri(self, key: str) -> str:
         """The S3 URI by which jobs know a path of the lake."""
-        return f"s3://{LOCAL_BUCKET}/{key}"
+        return f"s3://{LOCAL_BUCKET}/{key}" if self.mode == "local" else self.lake.storage.uri(key)
 
     def key(self, uri: str) -> str:
         """The path in the lake that an S3 URI of a job names."""
@@ -89,7 +92,7 @@ class SageMaker(dg.ConfigurableResource):  # type: ignore[type-arg]
             except OSError as error:
                 raise LakeWriteError(self.root, error) from error
             return _local(service, self.root)
-        return _aws(service, self.region)
+        return aws.client(service, self.region)
 
 
 @functools.cache
@@ -97,14 +100,6 @@ def _local(service: Service, root: Path) -> Any:  # noqa: ANN401
     from resources.sagemaker.local.clients import local_client
 
     return local_client(service, root)
-
-
-@functools.cache
-def _aws(service: Service, region: str) -> Any:  # noqa: ANN401
-    import boto3
-    from botocore.config import Config
-
-    return boto3.client(service, region_name=region, config=Config(retries={"mode": "adaptive", "max_attempts": 10}))
 
 
 @functools.cache

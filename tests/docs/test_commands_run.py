@@ -133,7 +133,7 @@ def test_every_command_works_and_leaves_the_tables_that_are_documented(reader: R
     left = {path.parent.parent.name for path in lake.root.glob(f"*/week={week}/data.parquet")}
     assert left == set(documented)
     for name, columns in documented.items():
-        assert set(pd.read_parquet(lake.path(name, week)).columns) == set(columns), name
+        assert set(pd.read_parquet(lake.root / lake.key(name, week)).columns) == set(columns), name
 
 
 def wanted(block: Block) -> bool:

@@ -18,6 +18,7 @@ from forecast_assets.refresh import HistoryWriteError
 from forecast_assets.settings import Settings
 from forecast_assets.settings_errors import SettingsError
 from forecast_assets.tables import lake_tables
+from resources.aws import AwsError
 from resources.eia.errors import EiaError
 from resources.lake import LakeError
 from resources.sagemaker.endpoint import EndpointError
@@ -25,7 +26,7 @@ from resources.sagemaker.pipes import JobFailedError
 from tests.docs.blocks import ROOT
 
 LOADING = {"link": "href", "script": "src", "img": "src", "source": "src", "iframe": "src", "use": "href"}
-FAMILIES = {EiaError, LakeError, EndpointError}
+FAMILIES = {AwsError, EiaError, LakeError, EndpointError}
 
 
 class Loads(HTMLParser):

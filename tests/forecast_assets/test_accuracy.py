@@ -150,7 +150,7 @@ def test_a_forecast_older_than_the_horizon_is_not_scored(four_weeks: World) -> N
 
 
 def test_a_week_whose_own_forecast_failed_is_scored_all_the_same(four_weeks: World) -> None:
-    four_weeks.lake.path("forecast", WEEK).unlink()
+    (four_weeks.lake.root / four_weeks.lake.key("forecast", WEEK)).unlink()
     assert four_weeks.run("score").succeeded
     assert len(load_accuracy(WEEK, lake=four_weeks.lake)) == 6
     assert four_weeks.lake.read("forecast_changes", WEEK).empty

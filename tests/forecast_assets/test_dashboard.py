@@ -115,6 +115,6 @@ def test_a_page_older_than_what_it_shows_does_not_count(lake: Lake) -> None:
     assert not is_shown(lake, WEEK)
     path = lake.write_bytes(f"dashboard/week={WEEK}/index.html", b"page")
     assert is_shown(lake, WEEK)
-    made = lake.path("forecast", WEEK).stat().st_mtime_ns
+    made = (lake.root / lake.key("forecast", WEEK)).stat().st_mtime_ns
     os.utime(path, ns=(made - 1, made - 1))
     assert not is_shown(lake, WEEK)

@@ -259,7 +259,7 @@ def test_a_series_that_fails_the_gate_is_held_back_alone(copied: World) -> None:
 
 def test_a_forecast_alone_asks_for_the_verdict_too(copied: World) -> None:
     fail_the_gate(copied, *SERIES)
-    copied.lake.path("forecast", WEEK).unlink()
+    (copied.lake.root / copied.lake.key("forecast", WEEK)).unlink()
     assert not copied.materialize("forecast").success
     assert not copied.lake.has("forecast", WEEK)
 

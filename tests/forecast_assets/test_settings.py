@@ -65,7 +65,7 @@ def test_a_list_of_ids_will_do(monkeypatch: pytest.MonkeyPatch) -> None:
         pytest.param("FORECAST_SERIES", "", "series", id="no series"),
         pytest.param("FORECAST_WINDOW", "530", r"window \(530\) \+ horizon \(26\) exceed", id="window too long"),
         pytest.param("FORECAST_ENDPOINT__MEMORY_MB", "1500", "endpoint.memory_mb: .*multiple of 1024", id="nested"),
-        pytest.param("FORECAST_SEARCH", "endless", "search: .*'exhaustive' or 'quick'", id="search"),
+        pytest.param("FORECAST_SEARCH", "endless", "search: .*'exhaustive', 'quick' or 'automatic'", id="search"),
         pytest.param("FORECAST_COMPUTE", "aws", "auto may simulate", id="aws refuses auto"),
     ],
 )
@@ -83,7 +83,25 @@ def test_aws_refuses_the_sample_and_a_lake_of_this_machine(monkeypatch: pytest.M
         load_settings(eia_source="sample")
     with pytest.raises(SettingsError, match="lake_uri: on AWS"):
         load_settings(eia_source="live")
-    assert load_settings(eia_source="live", lake_uri="s3://bucket/lake").compute == "aws"
+    with pytest.raises(SettingsError, match="role_arn: on AWS"):
+        load_settings(eia_source="live", lake_uri="s3://bucket/lake")
+    role = "arn:aws:iam::111122223333:role/forecast"
+    with pytest.raises(SettingsError, match="images: on AWS"):
+        load_settings(eia_source="live", lake_uri="s3://bucket/lake", role_arn=role)
+    images = "111122223333.dkr.ecr.us-east-1.amazonaws.com/petroleum-demand/{image}:1"
+    found = load_settings(eia_source="live", lake_uri="s3://bucket/lake", role_arn=role, images=images)
+    assert found.compute == "aws"
+
+
+def test_the_sagemaker_of_this_machine_refuses_a_lake_in_a_bucket() -> None:
+    with pytest.raises(SettingsError, match="lake_uri: the SageMaker of this machine reads folders"):
+        load_settings(lake_uri="s3://bucket/lake")
+
+
+def test_a_job_is_waited_for_at_least_as_long_as_it_may_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FORECAST_TUNING__MAX_WAIT_S", "60")
+    with pytest.raises(SettingsError, match=r"max_wait_s \(60\) is below max_runtime_s \(7200\)"):
+        load_settings()
 
 
 def test_an_unknown_field_is_refused() -> None:

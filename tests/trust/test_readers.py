@@ -121,7 +121,7 @@ def test_the_newest_week_appears_whole(lake: Lake) -> None:
 
     def turn(number: int) -> None:
         lake.write("forecast", WEEK, version(1))
-        lake.path("forecast", WEEK).unlink()
+        (lake.root / lake.key("forecast", WEEK)).unlink()
 
     with alternating(turn):
         end = time.monotonic() + SECONDS
@@ -156,8 +156,7 @@ def test_the_endpoint_answers_with_one_model_while_models_follow_each_other(sage
         entry = fitted("WGFUPUS2", configuration, conformal=False)
         artifact = sealed({"schema_version": 1, "provenance": {}, "series": {"WGFUPUS2": entry}})
         key = f"models/{number}/model.tar.gz"
-        with sagemaker.lake.replacing(sagemaker.lake.root / key) as temporary:
-            artifacts.pack(artifact, temporary)
+        sagemaker.lake.write_bytes(key, artifacts.pack(artifact))
         registry = ModelRegistry(sagemaker.client(), group="demand")
         models.append(
             registry.register(

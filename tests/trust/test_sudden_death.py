@@ -9,6 +9,7 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
+from resources.lake.folder import Folder
 from tests.refreshes import ENDPOINT, JOBS, SERIES, Site, numbers, until
 from tests.world import WEEK, World
 
@@ -30,7 +31,7 @@ def assert_as_if_nothing_had_happened(site: Site, undisturbed: dict[str, str]) -
     assert site.unended_runs() == []
     in_the_week = [path for path in site.unfinished() if path.parent.name == f"week={WEEK}"]
     assert in_the_week == []
-    site.lake.sweep(abandoned_s=0)
+    Folder(site.lake.root).sweep(abandoned_s=0)
     assert site.unfinished() == []
     answer = site.asks()
     forecast = site.lake.read("forecast", WEEK)

@@ -1,0 +1,1 @@
+"""Groups of the command line that are too large for `cli`."""

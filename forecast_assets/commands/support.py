@@ -1,0 +1,45 @@
+"""What the commands share: where they print, how errors end them, the platform they work on."""
+
+import functools
+from collections.abc import Callable
+from typing import TYPE_CHECKING, ParamSpec, TypeVar
+
+import click
+from rich.console import Console
+
+from forecast_assets.settings_errors import SettingsError
+from resources.aws import AwsError
+from resources.lake import LakeError
+
+if TYPE_CHECKING:
+    from forecast_assets.refresh import Platform
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+out = Console()
+err = Console(stderr=True)
+
+
+def explained(command: Callable[P, R]) -> Callable[P, R]:
+    """Our own errors end a command with their message, not with a traceback."""
+
+    @functools.wraps(command)
+    def wrapped(*args: P.args, **kwargs: P.kwargs) -> R:
+        from resources.eia.errors import EiaError
+        from resources.sagemaker.endpoint import EndpointError
+
+        try:
+            return command(*args, **kwargs)
+        except (SettingsError, LakeError, EiaError, EndpointError, AwsError) as error:
+            raise click.ClickException(str(error)) from error
+
+    return wrapped
+
+
+def open_platform() -> "Platform":
+    """The platform that the settings describe."""
+    from forecast_assets.definitions import build_defs
+    from forecast_assets.refresh import Platform
+
+    return Platform(build_defs())
