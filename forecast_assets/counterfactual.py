@@ -30,8 +30,13 @@ def counterfactual(
     """Run the processing job of the counterfactual."""
     week = week_of(context.partition_key)
     request, output = counterfactual_request(settings, lake, sagemaker, week)
-    job = sagemaker.pipes().run(
-        context=context, kind="processing", request=request, retries=settings.processing.retries
+    job = sagemaker.pipes(prices=settings.prices).run(
+        context=context,
+        kind="processing",
+        request=request,
+        retries=settings.processing.retries,
+        instance_types=settings.processing.instance_types,
+        max_wait_s=settings.processing.max_wait_s,
     )
     reported = job.materialization()
     made = pd.read_parquet(io.BytesIO(lake.read_bytes(output)))

@@ -42,7 +42,14 @@ def candidate_model(
     champions = champion_configurations(settings, lake, sagemaker, week)
     lake.write("champions", week, champions)
     request = fit_request(settings, lake, sagemaker, week, has_champions=not champions.empty)
-    job = sagemaker.pipes().run(context=context, kind="training", request=request, retries=settings.training.retries)
+    job = sagemaker.pipes(prices=settings.prices).run(
+        context=context,
+        kind="training",
+        request=request,
+        retries=settings.training.retries,
+        instance_types=settings.training.instance_types,
+        max_wait_s=settings.training.max_wait_s,
+    )
     scores = keep_candidate(lake, week, training_files(lake, sagemaker, job.description))
     reported = job.materialization()
     # The columns follow the levels that the settings ask for.

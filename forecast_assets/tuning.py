@@ -28,7 +28,14 @@ def tuning_trials(
     """Run the search as one training job."""
     week = week_of(context.partition_key)
     request = tuning_request(settings, lake, sagemaker, week)
-    job = sagemaker.pipes().run(context=context, kind="training", request=request, retries=settings.tuning.retries)
+    job = sagemaker.pipes(prices=settings.prices).run(
+        context=context,
+        kind="training",
+        request=request,
+        retries=settings.tuning.retries,
+        instance_types=settings.tuning.instance_types,
+        max_wait_s=settings.tuning.max_wait_s,
+    )
     files = training_files(lake, sagemaker, job.description)
     failures = failure_messages(files.content("failures.json"))
     errors, trials = files.table("errors.parquet"), files.table("trials.parquet")

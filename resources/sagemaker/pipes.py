@@ -5,125 +5,148 @@ dies leaves its job running; the next one finds it by that name, follows it to i
 instead of paying for it again.
 """
 
-import hashlib
-import json
 import re
-import signal
-import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import dagster as dg
+from dagster._core.definitions.resource_annotation import TreatAsResourceParam
 from dagster._core.errors import DagsterExecutionInterruptedError
-from dagster_pipes import DagsterPipesError
+from dagster_pipes import DagsterPipesError, PipesContextData, PipesParams
 
+from resources.aws import AwsAccessError
+from resources.sagemaker.following import Following
+from resources.sagemaker.instance_types import InstanceTypes
+from resources.sagemaker.job_control import JobControl, NotToBeHadError
+from resources.sagemaker.job_errors import JobFailedError, JobTimeoutError, NoCapacityError
+from resources.sagemaker.job_facts import Trials, job_facts
+from resources.sagemaker.job_kinds import FINAL, KINDS, JobKind, Kind, Request
 from resources.sagemaker.job_log import LogFollower
-from resources.sagemaker.messages import KeptContextInjector, ReplayingFileMessageReader
+from resources.sagemaker.job_names import job_stem
+from resources.sagemaker.job_states import StateLog
+from resources.sagemaker.messages import JobMessageReader, Messages
+from resources.sagemaker.patience import Patience
 
 if TYPE_CHECKING:
     from mypy_boto3_logs import CloudWatchLogsClient
     from mypy_boto3_sagemaker import SageMakerClient
 
-Request = Mapping[str, Any]
+__all__ = ["FORCE_TAG", "CompletedJob", "JobFailedError", "PipesSageMakerClient"]
+
+Result = dg.MaterializeResult[Any] | dg.AssetCheckResult
+
 FORCE_TAG = "forecast/force"
 
 # What a failure begins with when the code or the request is at fault: trying again cannot help.
 _PERMANENT = ("AlgorithmError", "ClientError")
-_FINAL = {"Completed", "Failed", "Stopped"}
-_KILLED = f"exit code: {128 + signal.SIGKILL}"
-_KILLED_MEANS = (
-    "its process was killed from outside, mostly for want of memory: refresh again, on a larger instance_type if it "
-    "happens again"
-)
+# A run that is being terminated is killed before long.
+_STOP_WITHIN_S = 20
+_NOT_IN_A_TAG = re.compile(r"[^\w\s.:/=+@-]")
 
 
-class JobFailedError(dg.Failure):
-    """A SageMaker job did not complete.
+class PipesSageMakerClient(dg.PipesClient, TreatAsResourceParam):
+    """Launch a SageMaker job, follow it, and bring back what it reports.
 
-    Dagster does not retry it: retries are spent here, where the reason is known.
-    """
+    Training and processing jobs run a process of yours, which opens Pipes and reports the materialization; one that
+    completes without doing so has failed. Batch transform and tuning jobs run none: their completion is the
+    materialization, with where the output is, or with the best trial and the leaderboard, as metadata.
 
-    def __init__(self, *, name: str, status: str, reason: str) -> None:
-        self.job_name, self.status, self.reason = name, status, reason
-        super().__init__(
-            description=f"SageMaker job {name} ended as {status}: {reason}",
-            metadata={"job": name, "status": status, "reason": reason},
-            allow_retries=False,
-        )
-
-
-@dataclass(frozen=True)
-class JobKind:
-    """How the API speaks of one kind of job."""
-
-    noun: str  # TrainingJob
-    api: str  # training_job
-    log_group: str
-    console: str
-
-    def name_field(self) -> str:
-        """The request's member that names the job."""
-        return f"{self.noun}Name"
-
-    def status(self, description: Request) -> str:
-        """`InProgress`, `Completed`, `Failed`, `Stopping` or `Stopped`."""
-        return str(description[f"{self.noun}Status"])
-
-    def reason(self, description: Request) -> str:
-        """Why it did not complete, in words."""
-        parts = [description.get(field) for field in ("FailureReason", "ExitMessage")]
-        text = " ".join(str(part) for part in parts if part)
-        if not text and description.get("SecondaryStatus") == "MaxRuntimeExceeded":
-            text = "it ran longer than its MaxRuntimeInSeconds"
-        if text.endswith(_KILLED):
-            text += f" ({_KILLED_MEANS})"
-        return text or "SageMaker gives no reason; see the job's log"
-
-
-KINDS: Mapping[str, JobKind] = {
-    "training": JobKind("TrainingJob", "training_job", "/aws/sagemaker/TrainingJobs", "jobs"),
-    "processing": JobKind("ProcessingJob", "processing_job", "/aws/sagemaker/ProcessingJobs", "processing-jobs"),
-}
-
-
-class PipesSageMakerClient(dg.PipesClient):
-    """Launch a SageMaker training or processing job, follow it, and bring back what it reports.
+    While a job runs, its log is copied to the step's standard output, and each change of its state is logged once.
+    Throttling and faults of the network are waited out. If Dagster dies the job runs on; the next run of the same
+    asset, partition and request takes it up and hears all that it said. If the run is terminated the job is stopped.
 
     Args:
         client: boto3 client of SageMaker.
         logs: boto3 client of CloudWatch Logs.
-        folder: Where each job's Pipes context and messages are kept; the job reaches it by the same path.
+        messages: Where jobs find their Pipes context and leave their messages: `S3Messages`, or `FileMessages` where
+            jobs share a file system with Dagster.
         poll_interval_s: Seconds between two looks at a running job.
+        log_delay_s: Seconds that the last lines of a job's log take to arrive.
+        console: Whether the jobs have pages in the AWS console, to which log and metadata then lead.
+        prices: USD an hour by instance type, beside the list prices of `costs.PRICES`; None where jobs cost nothing.
         forward_termination: Stop the job when the Dagster run is terminated.
+        patience: How long a call is tried again while AWS throttles or cannot be reached.
+
+    Example:
+        ```python
+        import boto3, dagster as dg
+        from resources.sagemaker.pipes import PipesSageMakerClient
+        from resources.sagemaker.s3_messages import S3Messages
+
+        @dg.asset
+        def model(context: dg.AssetExecutionContext, sagemaker: PipesSageMakerClient):
+            return sagemaker.run(
+                context=context,
+                kind="training",
+                request={
+                    "AlgorithmSpecification": {"TrainingImage": IMAGE, "TrainingInputMode": "File"},
+                    "RoleArn": ROLE,
+                    "OutputDataConfig": {"S3OutputPath": "s3://my-bucket/models"},
+                    "ResourceConfig": {"InstanceType": "ml.m5.xlarge", "InstanceCount": 1, "VolumeSizeInGB": 10},
+                    "StoppingCondition": {"MaxRuntimeInSeconds": 3600},
+                },
+                instance_types=["ml.m5.xlarge", "ml.c5.xlarge"],
+                max_wait_s=7200,
+            ).materialization()
+
+        defs = dg.Definitions(
+            assets=[model],
+            resources={
+                "sagemaker": PipesSageMakerClient(
+                    client=boto3.client("sagemaker"),
+                    logs=boto3.client("logs"),
+                    messages=S3Messages(boto3.client("s3"), bucket="my-bucket", prefix="pipes"),
+                )
+            },
+        )
+        ```
+
+        And in the image, whose role may read and write `s3://my-bucket/pipes`:
+
+        ```python
+        import boto3
+        from dagster_pipes import PipesS3ContextLoader, PipesS3MessageWriter, open_dagster_pipes
+
+        s3 = boto3.client("s3")
+        with open_dagster_pipes(
+            context_loader=PipesS3ContextLoader(s3), message_writer=PipesS3MessageWriter(s3)
+        ) as pipes:
+            pipes.report_asset_materialization(metadata={"loss": 0.5}, data_version="1")
+        ```
     """
 
     _is_dagster_maintained: ClassVar[bool] = False
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - each is named where it is given
         self,
         *,
         client: "SageMakerClient",
         logs: "CloudWatchLogsClient",
-        folder: Path,
+        messages: Messages,
         poll_interval_s: float = 10,
+        log_delay_s: float = 5,
+        console: bool = True,
+        prices: Mapping[str, float] | None = {},
         forward_termination: bool = True,
+        patience: Patience = Patience(),  # noqa: B008 - frozen
     ) -> None:
-        self._client = client
-        self._logs = logs
-        self._folder = folder
-        self._poll_interval_s = poll_interval_s
-        self._forward_termination = forward_termination
+        self._client, self._logs, self._messages = client, logs, messages
+        self._poll_interval_s, self._log_delay_s = poll_interval_s, log_delay_s
+        self._console, self._prices = console, prices
+        self._forward_termination, self._patience = forward_termination, patience
 
     def run(  # type: ignore[override]
         self,
         *,
         context: dg.AssetExecutionContext,
-        kind: Literal["training", "processing"],
+        kind: Kind,
         request: Request,
         retries: int = 0,
         extras: Mapping[str, Any] | None = None,
+        instance_types: Sequence[str] = (),
+        max_wait_s: float | None = None,
     ) -> "CompletedJob":
         """Run a job, or take up the one that already runs or ran for this request.
 
@@ -131,172 +154,224 @@ class PipesSageMakerClient(dg.PipesClient):
 
         Args:
             context: Of the asset that the job materializes.
-            kind: `training` or `processing`.
-            request: A `create_training_job` or `create_processing_job` request without the job's name.
+            kind: `training`, `processing`, `transform` or `tuning`.
+            request: A `create_training_job`, `create_processing_job`, `create_transform_job` or
+                `create_hyper_parameter_tuning_job` request without the job's name.
             retries: New attempts after a failure that is SageMaker's own.
             extras: Handed to the job through Pipes.
+            instance_types: What the job may run on, best first: the next one is tried where one is not to be had.
+                Without it, what the request says.
+            max_wait_s: Longest time from the job's creation to its end, in seconds; then it is stopped.
 
         Returns:
             What the job reported, and its final description.
 
         Raises:
-            JobFailedError: The job failed or was stopped, or ended without reporting a materialization.
+            JobFailedError: The job failed or was stopped.
+            NoCapacityError: No instance type is to be had.
+            JobTimeoutError: It had not ended in time, and was stopped.
+            JobRequestError: SageMaker refused the request.
+            AwsAccessError: The account refuses, or cannot be reached for long. A job that runs goes on, and is taken up
+                by the next run.
         """
-        job_kind = KINDS[kind]
+        control = JobControl(self._client, KINDS[kind], self._patience, context.log.warning)
         salt = context.run.root_run_id or context.run.run_id if context.run.tags.get(FORCE_TAG) == "true" else ""
-        stem = job_stem(context, request, salt=salt)
-        failed_here = 0
-        attempt = 0
+        order = _Order(
+            context, control, request, dict(extras or {}), InstanceTypes(instance_types), max_wait_s=max_wait_s
+        )
+        stem = job_stem(context, control.kind, request, salt=salt)
+        attempt = failed_here = 0
         while True:
             name = f"{stem}-{attempt}"
-            description = self._describe(job_kind, name)
-            if description is not None and not self._worth_taking_up(job_kind, description):
-                attempt += 1
+            known = control.describe(name)
+            attempt += 1
+            if known is not None and not self._worth_taking_up(control.kind, name, known):
                 continue
             try:
-                return self._attempt(context, job_kind, name, request, extras, known=description)
+                job = self._attempt(order, name, known=known)
+            except (JobTimeoutError, NoCapacityError):
+                raise
             except JobFailedError as failure:
+                if isinstance(failure, _CapacityError):
+                    order.types.refuse(failure.instance_type, failure.reason, job=name)
+                    context.log.warning(f"{failure.description}; {order.types.current} follows")
+                    continue
                 failed_here += 1
                 if failed_here > retries or failure.status == "Stopped" or failure.reason.startswith(_PERMANENT):
                     raise
-                context.log.warning(f"{failure.description}; attempt {attempt + 1} follows")
-                attempt += 1
+                context.log.warning(f"{failure.description}; attempt {attempt} follows")
+                continue
+            if known is not None and control.kind.status(known) in FINAL and not job.reported:
+                context.log.warning(f"SageMaker job {name} completed before, but reported no materialization")
+                continue
+            return job
 
-    def _attempt(
-        self,
-        context: dg.AssetExecutionContext,
-        kind: JobKind,
-        name: str,
-        request: Request,
-        extras: Mapping[str, Any] | None,
-        *,
-        known: Request | None,
-    ) -> "CompletedJob":
-        folder = self._folder / name
-        folder.mkdir(parents=True, exist_ok=True)
-        with dg.open_pipes_session(
-            context=context,
-            extras=dict(extras or {}),
-            context_injector=KeptContextInjector(folder / "context.json"),
-            message_reader=ReplayingFileMessageReader(folder / "messages.jsonl"),
-        ) as session:
-            if known is None:
-                self._launch(context, kind, name, request, session)
-            else:
-                context.log.info(f"Taking up SageMaker job {name}, which is {kind.status(known)}")
+    def _attempt(self, order: "_Order", name: str, *, known: Request | None) -> "CompletedJob":
+        kind, context = order.control.kind, order.context
+        with self._session(order, name) as (session, reader):
             try:
-                description = self._follow(context, kind, name)
+                if known is None:
+                    self._launch(order, name, session)
+                else:
+                    self._say(order, f"Taking up SageMaker job {name}, which is {kind.status(known)}", kind.arn(known))
+                description = self._following(order, name, reader).to_the_end(name, max_wait_s=order.max_wait_s)
             except (DagsterExecutionInterruptedError, KeyboardInterrupt):
                 if self._forward_termination:
                     context.log.warning(f"The run is being terminated: stopping SageMaker job {name}")
-                    self._stop(kind, name)
+                    try:
+                        order.control.stop(name, within_s=_STOP_WITHIN_S)
+                    except AwsAccessError as error:  # the run ends in any case, the job does not
+                        context.log.error(str(error))  # noqa: TRY400 - the interruption's own trace follows
                 raise
         status = kind.status(description)
         if status != "Completed":
-            raise JobFailedError(name=name, status=status, reason=kind.reason(description))
-        metadata = self._metadata(kind, name, description, taken_up=known is not None)
-        return CompletedJob(session, metadata=metadata, description=description)
+            reason = kind.reason(description)
+            if kind.lacked_capacity(description):
+                raise _CapacityError(name=name, status=status, reason=reason, instance_type=order.type_of(description))
+            raise JobFailedError(name=name, status=status, reason=reason)
+        metadata = self._metadata(order, description, taken_up=known is not None)
+        return CompletedJob(session, metadata=metadata, description=description, name=name, kind=kind)
 
-    def _launch(
-        self,
-        context: dg.AssetExecutionContext,
-        kind: JobKind,
-        name: str,
-        request: Request,
-        session: dg.PipesSession,
-    ) -> None:
-        tags = [{"Key": key, "Value": value} for key, value in session.default_remote_invocation_info.items()]
-        complete = {
-            **request,
-            kind.name_field(): name,
-            "Environment": {**request.get("Environment", {}), **session.get_bootstrap_env_vars()},
-            "Tags": [*request.get("Tags", []), *tags],
-        }
-        try:
-            getattr(self._client, f"create_{kind.api}")(**complete)
-        except self._client.exceptions.ResourceInUse:
-            context.log.info(f"SageMaker job {name} was launched by another run a moment ago: following it")
+    @contextmanager
+    def _session(self, order: "_Order", name: str) -> Iterator[tuple[dg.PipesSession, JobMessageReader | None]]:
+        """A Pipes session, whose messages are kept; without messages where no process of ours runs in the job."""
+        if order.control.kind.reports:
+            reader = self._messages.reader(name)
+            with dg.open_pipes_session(
+                context=order.context,
+                extras=order.extras,
+                context_injector=self._messages.injector(name),
+                message_reader=reader,
+            ) as session:
+                yield session, reader
         else:
-            context.log.info(f"Launched SageMaker job {name}")
+            handler = dg.PipesMessageHandler(order.context, _NoMessages())
+            yield dg.PipesSession(PipesContextData(), handler, {}, {}, order.context), None  # type: ignore[typeddict-item]
 
-    def _follow(self, context: dg.AssetExecutionContext, kind: JobKind, name: str) -> Request:
-        """Follow a job's log and its changes of state to its end."""
-        log = LogFollower(self._logs, kind.log_group, name)
-        seen = None
+    def _launch(self, order: "_Order", name: str, session: dg.PipesSession) -> None:
+        """Create a job, on the first instance type that the account's quota allows."""
+        control = order.control
+        tags = [
+            {"Key": key, "Value": _NOT_IN_A_TAG.sub("_", value)[:256]}
+            for key, value in session.default_remote_invocation_info.items()
+        ]
+        complete = {
+            **order.request,
+            control.kind.name_field: name,
+            "Tags": [*order.request.get("Tags", []), *tags],
+        }
+        longest = control.longest_value()
+        if control.kind.reports and longest is not None:
+            variables = self._messages.environment(session, longest=longest)
+            complete["Environment"] = {**order.request.get("Environment", {}), **variables}
         while True:
-            description = self._describe(kind, name)
-            if description is None:
-                raise JobFailedError(name=name, status="Failed", reason="the job is gone")
-            log.follow()
-            state = description.get("SecondaryStatus") or kind.status(description)
-            if state != seen:
-                context.log.info(f"SageMaker job {name}: {state}")
-                seen = state
-            if kind.status(description) in _FINAL:
-                log.follow()
-                return description
-            time.sleep(self._poll_interval_s)
+            try:
+                arn = control.create(order.on_current_type(complete))
+            except NotToBeHadError as error:
+                order.types.refuse(order.types.current or control.kind.instance_type(complete), str(error), job=name)
+                said = f"SageMaker job {name} was not created: {error}; {order.types.current} follows"
+                order.context.log.warning(said)
+                continue
+            if arn is None:
+                order.context.log.info(f"SageMaker job {name} was launched by another run a moment ago: following it")
+            else:
+                self._say(order, f"Launched SageMaker job {name}", arn)
+            return
 
-    def _worth_taking_up(self, kind: JobKind, description: Request) -> bool:
+    def _following(self, order: "_Order", name: str, reader: JobMessageReader | None) -> Following:
+        kind, log = order.control.kind, order.context.log
+        return Following(
+            order.control,
+            LogFollower(self._logs, kind.log_group, name, warn=log.warning),
+            StateLog(kind, name, say=log.info),
+            reader,
+            poll_interval_s=self._poll_interval_s,
+            log_delay_s=self._log_delay_s if kind.log_group else 0,
+        )
+
+    def _say(self, order: "_Order", what: str, arn: str) -> None:
+        order.context.log.info("\n".join([what, *self._pages(order.control.kind, arn).values()]))
+
+    def _pages(self, kind: JobKind, arn: str) -> dict[str, str]:
+        """The job and its log in the AWS console."""
+        if not self._console:
+            return {}
+        log = kind.log_page(arn)
+        return {"console": kind.page(arn), **({"log": log} if log else {})}
+
+    def _worth_taking_up(self, kind: JobKind, name: str, description: Request) -> bool:
         status = kind.status(description)
         if status == "Completed":  # what it reported must still be there
-            return (self._folder / str(description[kind.name_field()]) / "messages.jsonl").is_file()
+            return not kind.reports or self._messages.kept(name)
         return status == "InProgress"
 
-    def _describe(self, kind: JobKind, name: str) -> Request | None:
-        from botocore.exceptions import ClientError
-
-        try:
-            found: Request = getattr(self._client, f"describe_{kind.api}")(**{kind.name_field(): name})
-        except ClientError as error:
-            # SageMaker answers ValidationException for training jobs and ResourceNotFound for others.
-            if re.search(r"not found|could not find", error.response["Error"]["Message"], re.IGNORECASE):
-                return None
-            raise
-        return found
-
-    def _stop(self, kind: JobKind, name: str) -> None:
-        from botocore.exceptions import ClientError
-
-        try:
-            getattr(self._client, f"stop_{kind.api}")(**{kind.name_field(): name})
-        except ClientError as error:
-            # It ended by itself meanwhile; anything else must not hide the interruption, but must be seen.
-            if "in status" not in str(error):
-                raise
-
-    def _metadata(self, kind: JobKind, name: str, description: Request, *, taken_up: bool) -> dict[str, Any]:
-        started = description.get(f"{kind.noun.removesuffix('Job')}StartTime")
-        ended = description.get(f"{kind.noun.removesuffix('Job')}EndTime")
-        metrics = {
-            metric["MetricName"]: float(f"{metric['Value']:.6g}")
-            for metric in description.get("FinalMetricDataList", [])
-        }
+    def _metadata(self, order: "_Order", description: Request, *, taken_up: bool) -> dict[str, Any]:
+        kind = order.control.kind
+        trials = {}
+        if kind is KINDS["tuning"] and "BestTrainingJob" in description:
+            each = Trials(self._client, self._patience, order.context.log.warning)
+            trials = each.facts(description, kind=KINDS["training"], prices=self._prices)
+        refused = [f"{instance_type}: {said}" for instance_type, said in order.types.refused.items()]
         return {
-            "sagemaker_job": name,
-            "sagemaker_arn": description[f"{kind.noun}Arn"],
+            "sagemaker_job": kind.name(description),
+            "sagemaker_arn": kind.arn(description),
+            **{name: dg.MetadataValue.url(url) for name, url in self._pages(kind, kind.arn(description)).items()},
             "taken_up": taken_up,
-            **({"job_seconds": round((ended - started).total_seconds(), 1)} if started and ended else {}),
-            **metrics,
+            **({"instance_types_not_to_be_had": "; ".join(refused)} if refused else {}),
+            **job_facts(kind, description, prices=None if trials else self._prices),
+            **trials,
         }
 
 
 class CompletedJob(dg.PipesClientCompletedInvocation):
-    """A job that completed: what it reported, and its final description."""
+    """A job that completed: what it reported, and its final description.
 
-    def __init__(self, session: dg.PipesSession, *, metadata: Mapping[str, Any], description: Request) -> None:
+    Attributes:
+        name: The job.
+        description: As its describe call gives it.
+        kind: Its kind.
+    """
+
+    def __init__(
+        self,
+        session: dg.PipesSession,
+        *,
+        metadata: Mapping[str, Any],
+        description: Request,
+        name: str,
+        kind: JobKind,
+    ) -> None:
         super().__init__(session, metadata=metadata)
-        self.name = str(metadata["sagemaker_job"])
-        self.description = description
+        self.name, self.description, self.kind = name, description, kind
+
+    @property
+    def reported(self) -> bool:
+        """Whether it did what it promised: to report a materialization, or to find a best trial."""
+        if self.kind.reports:
+            return any(isinstance(result, dg.MaterializeResult) for result in self._session.get_reported_results())
+        return self.kind is not KINDS["tuning"] or "BestTrainingJob" in self.description
+
+    def get_results(self, *, implicit_materializations: bool = True) -> Sequence[Result]:
+        """What it reported; of an asset that it reported again, after an interruption, the last.
+
+        Args:
+            implicit_materializations: Whether assets that it did not report are materialized all the same.
+        """
+        found = super().get_results(implicit_materializations=implicit_materializations)
+        made = {result.asset_key: result for result in found if isinstance(result, dg.MaterializeResult)}
+        checked = [result for result in found if isinstance(result, dg.AssetCheckResult)]
+        return [*made.values(), *checked]
 
     def materialization(self) -> dg.MaterializeResult[None]:
         """What the job reported for its asset, with the job's own facts added.
 
         Raises:
-            JobFailedError: It completed without reporting a materialization.
+            JobFailedError: It completed without what it promised.
         """
         try:
-            return self.get_materialize_result(implicit_materialization=False)
+            if not self.reported and not self.kind.reports:
+                raise JobFailedError(name=self.name, status="Completed", reason="none of its training jobs succeeded")
+            return self.get_materialize_result(implicit_materialization=not self.kind.reports)
         except DagsterPipesError as error:
             raise JobFailedError(
                 name=self.name,
@@ -305,10 +380,44 @@ class CompletedJob(dg.PipesClientCompletedInvocation):
             ) from error
 
 
-def job_stem(context: dg.AssetExecutionContext, request: Request, *, salt: str = "") -> str:
-    """The name of a job up to its attempt: asset, partition, a hash of request and salt; at most 60 characters."""
-    canonical = json.dumps({"request": request, "salt": salt}, sort_keys=True, default=str)
-    fingerprint = hashlib.sha256(canonical.encode()).hexdigest()[:12]
-    parts = [context.asset_key.path[-1], context.partition_key if context.has_partition_key else ""]
-    label = re.sub(r"[^a-zA-Z0-9]+", "-", "-".join(filter(None, parts)))[:45].strip("-")
-    return f"{label}-{fingerprint}"
+@dataclass(frozen=True)
+class _Order:
+    """A job as it was asked for."""
+
+    context: dg.AssetExecutionContext
+    control: JobControl
+    request: Request
+    extras: dict[str, Any]
+    types: InstanceTypes
+    max_wait_s: float | None
+
+    def type_of(self, job: Request) -> str | None:
+        """What a job runs on."""
+        return self.control.kind.instance_type(job) or self.types.current
+
+    def on_current_type(self, request: Request) -> Request:
+        """A request for the instance type that is to be tried."""
+        current = self.types.current
+        return request if current is None else self.control.kind.on_instance_type(request, current)
+
+
+class _CapacityError(JobFailedError):
+    """A job ended because there was no instance of its type; another type may do."""
+
+    def __init__(self, *, name: str, status: str, reason: str, instance_type: str | None) -> None:
+        self.instance_type = instance_type
+        super().__init__(name=name, status=status, reason=reason)
+
+
+class _NoMessages(JobMessageReader):
+    """Of a job in which no process of ours runs."""
+
+    def _opened(self) -> AbstractContextManager[PipesParams]:
+        return nullcontext({})
+
+    def _lines(self) -> Iterator[str]:
+        return iter(())
+
+    def no_messages_debug_text(self) -> str:
+        """Why there are none."""
+        return "This kind of job sends no messages."

@@ -3,14 +3,17 @@
 import contextlib
 import functools
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import dagster as dg
 
 from resources import aws
-from resources.lake import Lake, LakeWriteError
+from resources.lake import Lake, LakeWriteError, UnsupportedLakeError
+from resources.sagemaker.messages import FileMessages
 from resources.sagemaker.pipes import PipesSageMakerClient
+from resources.sagemaker.s3_messages import S3Messages
 
 if TYPE_CHECKING:
     from mypy_boto3_sagemaker import SageMakerClient
@@ -34,6 +37,7 @@ class SageMaker(dg.ConfigurableResource):  # type: ignore[type-arg]
         region: AWS region.
         role_arn: The role of jobs and endpoints.
         images: URI of the images on AWS, with `{image}` for the name.
+        poll_interval_s: Seconds between two looks at a running job of an account.
         lake: Where jobs read and write.
     """
 
@@ -41,6 +45,7 @@ class SageMaker(dg.ConfigurableResource):  # type: ignore[type-arg]
     region: str = "us-east-1"
     role_arn: str
     images: str = ""
+    poll_interval_s: float = 10
     lake: dg.ResourceDependency[Lake]
 
     @property
@@ -58,14 +63,31 @@ class SageMaker(dg.ConfigurableResource):  # type: ignore[type-arg]
         client: SageMakerRuntimeClient = self._boto("sagemaker-runtime")
         return client
 
-    def pipes(self) -> PipesSageMakerClient:
-        """The client through which assets run jobs."""
+    def pipes(self, *, prices: Mapping[str, float] | None = None) -> PipesSageMakerClient:
+        """The client through which assets run jobs.
+
+        Args:
+            prices: USD an hour by instance type, where the built-in prices are not right.
+        """
+        local = self.mode == "local"
         return PipesSageMakerClient(
             client=self.client(),
             logs=self._boto("logs"),
-            folder=self.root / "pipes",
-            poll_interval_s=0.2 if self.mode == "local" else 10,
+            messages=FileMessages(self.root / "pipes") if local else self._s3_messages(),
+            poll_interval_s=0.2 if local else self.poll_interval_s,
+            log_delay_s=0 if local else self.poll_interval_s / 2,
+            console=not local,
+            prices=None if local else prices or {},
         )
+
+    def _s3_messages(self) -> S3Messages:
+        from resources.lake.s3 import Bucket
+
+        storage = self.lake.storage
+        if not isinstance(storage, Bucket):  # a job in an account reaches no folder of this machine
+            raise UnsupportedLakeError(self.lake.uri)
+        client = aws.client("s3", self.region)
+        return S3Messages(client, bucket=storage.name, prefix=f"{storage.prefix}/jobs/pipes")
 
     def image(self, name: Image) -> str:
         """The image URI of an entry point in `containers`."""

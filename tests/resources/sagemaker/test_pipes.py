@@ -13,6 +13,7 @@ import dagster as dg
 import pytest
 
 from resources.sagemaker.local.clients import local_client, register_image
+from resources.sagemaker.messages import FileMessages
 from resources.sagemaker.pipes import FORCE_TAG, PipesSageMakerClient
 
 REPORTING = """
@@ -48,7 +49,11 @@ class Compute:
 
     def pipes(self) -> PipesSageMakerClient:
         return PipesSageMakerClient(
-            client=self.client, logs=self.logs, folder=self.root / "pipes", poll_interval_s=0.05
+            client=self.client,
+            logs=self.logs,
+            messages=FileMessages(self.root / "pipes"),
+            poll_interval_s=0.05,
+            log_delay_s=0,
         )
 
     def jobs(self) -> list[dict[str, Any]]:
