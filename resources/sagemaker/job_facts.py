@@ -27,9 +27,8 @@ def job_facts(kind: JobKind, description: Request, *, prices: Mapping[str, float
         prices: USD an hour by instance type, beside the built-in ones; None where it costs nothing.
     """
     seconds = kind.seconds(description)
-    cluster, instance_type = kind.cluster(description), kind.instance_type(description)
+    instance_type = kind.instance_type(description)
     billable = description.get("BillableTimeInSeconds")
-    count = cluster.get("SelectedInstanceCount") or cluster.get("InstanceCount") or 1
     steps = description.get("SecondaryStatusTransitions", [])
     return {
         **({"job_seconds": round(seconds, 1)} if seconds is not None else {}),
@@ -37,7 +36,7 @@ def job_facts(kind: JobKind, description: Request, *, prices: Mapping[str, float
         **({"instance_type": instance_type} if instance_type and prices is not None else {}),
         **(_spot(description) if prices is not None else {}),
         **({"interruptions": sum(step["Status"] == "Interrupted" for step in steps)} if steps else {}),
-        **_cost(instance_type, (billable if billable is not None else seconds or 0) * count, prices),
+        **(_cost([description], kind=kind, prices=prices) if prices is not None else {}),
         **_metrics(description),
         **_transform(description),
     }
@@ -50,13 +49,25 @@ def _spot(description: Request) -> Facts:
     return {"spot_savings_percent": round(100 * (1 - billed / trained), 1)}
 
 
-def _cost(instance_type: str | None, instance_seconds: float, prices: Mapping[str, float] | None) -> Facts:
-    if prices is None or instance_type is None:
-        return {}
-    cost = cost_usd(instance_type, instance_seconds=instance_seconds, prices=prices)
-    if cost is None:
-        return {"estimated_cost": f"not estimated: there is no price of {instance_type}; give one in `prices`"}
-    return {"estimated_cost_usd": round(cost, 4)}
+def _cost(jobs: Sequence[Request], *, kind: JobKind, prices: Mapping[str, float]) -> Facts:
+    """What jobs cost together; why that is not known, where an instance type has no price."""
+    total = 0.0
+    for job in jobs:
+        instance_type = kind.instance_type(job)
+        if instance_type is None:
+            return {"estimated_cost": "not estimated: there are several instance types"}
+        cost = cost_usd(instance_type, instance_seconds=_instance_seconds(kind, job), prices=prices)
+        if cost is None:
+            return {"estimated_cost": f"not estimated: there is no price of {instance_type}; give one in `prices`"}
+        total += cost
+    return {"estimated_cost_usd": round(total, 4)}
+
+
+def _instance_seconds(kind: JobKind, job: Request) -> float:
+    """Billed seconds of all instances; BillableTimeInSeconds counts those of one."""
+    cluster = kind.cluster(job)
+    seconds = job.get("BillableTimeInSeconds", kind.seconds(job) or 0)
+    return float(seconds * (cluster.get("SelectedInstanceCount") or cluster.get("InstanceCount") or 1))
 
 
 def _metrics(description: Request) -> Facts:
@@ -157,20 +168,16 @@ def leaderboard(summaries: Sequence[Request], *, minimize: bool) -> dg.TableMeta
 
 
 def _sums(jobs: Sequence[Request], *, kind: JobKind, prices: Mapping[str, float] | None) -> Facts:
-    each = [job_facts(kind, job, prices=prices) for job in jobs]
-    seconds = sum(facts.get("job_seconds", 0) for facts in each)
-    costs = [facts["estimated_cost_usd"] for facts in each if "estimated_cost_usd" in facts]
-    unknown = next((facts["estimated_cost"] for facts in each if "estimated_cost" in facts), None)
     trained = sum(job.get("TrainingTimeInSeconds", 0) for job in jobs)
     billed = sum(job.get("BillableTimeInSeconds", 0) for job in jobs)
     spot = any(job.get("EnableManagedSpotTraining") for job in jobs)
+    steps = [step for job in jobs for step in job.get("SecondaryStatusTransitions", [])]
     return {
-        "training_seconds": round(seconds, 1),
+        "training_seconds": round(sum(kind.seconds(job) or 0 for job in jobs), 1),
+        "interruptions": sum(step["Status"] == "Interrupted" for step in steps),
         **({"billable_seconds": billed} if prices is not None else {}),
         **({"spot_savings_percent": round(100 * (1 - billed / trained), 1)} if spot and trained else {}),
-        "interruptions": sum(facts.get("interruptions", 0) for facts in each),
-        **({"estimated_cost": unknown} if unknown else {}),
-        **({"estimated_cost_usd": round(sum(costs), 4)} if costs and not unknown else {}),
+        **(_cost(jobs, kind=kind, prices=prices) if prices is not None else {}),
     }
 
 

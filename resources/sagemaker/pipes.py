@@ -20,7 +20,7 @@ from resources.aws import AwsAccessError
 from resources.sagemaker.following import Following
 from resources.sagemaker.instance_types import InstanceTypes
 from resources.sagemaker.job_control import JobControl, NotToBeHadError
-from resources.sagemaker.job_errors import JobFailedError, JobTimeoutError, NoCapacityError
+from resources.sagemaker.job_errors import JobFailedError, JobRequestError, JobTimeoutError, NoCapacityError
 from resources.sagemaker.job_facts import Trials, job_facts
 from resources.sagemaker.job_kinds import FINAL, KINDS, JobKind, Kind, Request
 from resources.sagemaker.job_log import LogFollower
@@ -189,7 +189,7 @@ class PipesSageMakerClient(dg.PipesClient, TreatAsResourceParam):
                 continue
             try:
                 job = self._attempt(order, name, known=known)
-            except (JobTimeoutError, NoCapacityError):
+            except (JobTimeoutError, NoCapacityError, JobRequestError):
                 raise
             except JobFailedError as failure:
                 if isinstance(failure, _CapacityError):
