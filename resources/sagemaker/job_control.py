@@ -11,6 +11,7 @@ from resources.sagemaker.job_kinds import JobKind, Request
 from resources.sagemaker.patience import Patience
 
 if TYPE_CHECKING:
+    from botocore.exceptions import ClientError
     from mypy_boto3_sagemaker import SageMakerClient
 
 
@@ -41,8 +42,7 @@ class JobControl:
         try:
             found: Request = self._ask(f"follow SageMaker job {name}, which goes on by itself", "describe", name)
         except ClientError as error:
-            # SageMaker answers ValidationException for training jobs and ResourceNotFound for others.
-            if re.search(r"not found|could not find", error.response["Error"]["Message"], re.IGNORECASE):
+            if _missing(error):
                 return None
             raise
         return found
@@ -74,7 +74,7 @@ class JobControl:
         return str(made[f"{self.kind.noun}Arn"])
 
     def stop(self, name: str, *, within_s: float | None = None) -> None:
-        """Tell a job to stop; nothing happens where it has ended by itself.
+        """Tell a job to stop; nothing happens where it has ended by itself, or never began.
 
         Args:
             name: The job.
@@ -86,8 +86,8 @@ class JobControl:
         try:
             self._ask(f"stop SageMaker job {name}: stop it in the console", "stop", name, patience=patience)
         except ClientError as error:
-            # It ended by itself meanwhile; anything else must not hide the interruption, but must be seen.
-            if "in status" not in str(error):
+            # It ended by itself meanwhile, or was not created yet; anything else must be seen.
+            if "in status" not in str(error) and not _missing(error):
                 raise
 
     def longest_value(self) -> int | None:
@@ -110,3 +110,8 @@ class JobControl:
     def _ask(self, what: str, verb: str, name: str, *, patience: Patience | None = None) -> Any:  # noqa: ANN401
         call = getattr(self.client, f"{verb}_{self.kind.api}")
         return (patience or self.patience).ask(what, lambda: call(**{self.kind.name_field: name}), warn=self.warn)
+
+
+def _missing(error: "ClientError") -> bool:
+    """SageMaker answers ValidationException for training jobs that are not there, and ResourceNotFound for others."""
+    return bool(re.search(r"not found|could not find", error.response["Error"]["Message"], re.IGNORECASE))

@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 from dagster._core.definitions.resource_annotation import TreatAsResourceParam
@@ -117,8 +117,6 @@ class PipesSageMakerClient(dg.PipesClient, TreatAsResourceParam):
         ```
     """
 
-    _is_dagster_maintained: ClassVar[bool] = False
-
     def __init__(  # noqa: PLR0913 - each is named where it is given
         self,
         *,
@@ -136,6 +134,10 @@ class PipesSageMakerClient(dg.PipesClient, TreatAsResourceParam):
         self._poll_interval_s, self._log_delay_s = poll_interval_s, log_delay_s
         self._console, self._prices = console, prices
         self._forward_termination, self._patience = forward_termination, patience
+
+    @classmethod
+    def _is_dagster_maintained(cls) -> bool:
+        return False
 
     def run(  # type: ignore[override]
         self,

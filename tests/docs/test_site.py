@@ -26,7 +26,7 @@ from resources.sagemaker.pipes import JobFailedError
 from tests.docs.blocks import ROOT
 
 LOADING = {"link": "href", "script": "src", "img": "src", "source": "src", "iframe": "src", "use": "href"}
-FAMILIES = {AwsError, EiaError, LakeError, EndpointError}
+FAMILIES = {AwsError, EiaError, LakeError, EndpointError, JobFailedError}
 
 
 class Loads(HTMLParser):
@@ -143,7 +143,7 @@ def named_errors() -> set[type[Exception]]:
     waiting: list[type[Exception]] = [*FAMILIES]
     while waiting:
         own = [each for each in waiting.pop().__subclasses__() if each.__module__.startswith(("resources", "forecast"))]
-        found.update(own)
+        found.update(each for each in own if not each.__name__.startswith("_"))
         waiting += own
     return found
 

@@ -162,7 +162,9 @@ Compute(pathlib.Path(sys.argv[1]), sys.argv[2]).materialize()
 def test_a_job_whose_dagster_was_killed_is_heard_whole_by_the_next_run_and_is_the_only_one(compute: Compute) -> None:
     compute.hold.touch()
     command = [sys.executable, "-c", RUN_IN_A_PROCESS_OF_ITS_OWN, str(compute.root), compute.endpoint]
-    first = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, cwd=Path(__file__).parents[3])
+    first = subprocess.Popen(
+        command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, cwd=Path(__file__).parents[3]
+    )
     deadline = time.monotonic() + 60
     while not any(key.endswith("/3.json") for key in compute.stored()):  # opened, and the three lines
         assert time.monotonic() < deadline, (first.poll(), compute.jobs(), compute.stored())
