@@ -1,5 +1,6 @@
 """Following one job to its end: its state, its log, what it says through Pipes, and the longest wait."""
 
+import math
 import time
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -13,6 +14,7 @@ from resources.sagemaker.messages import JobMessageReader
 
 # A container has 120 s to end by itself after it is told to; then outputs are uploaded.
 _STOPS_WITHIN_S = 900
+_SPOT_ENDS_WITHIN_S = 300
 
 
 @dataclass(frozen=True)
@@ -63,9 +65,9 @@ class Following:
                 break
             if self.reader is not None:
                 self.reader.read()
-            if told_at is None and max_wait_s is not None and age > max_wait_s:
+            if told_at is None and age > (limit := _limit_s(description, max_wait_s)):
                 told_at, late = time.monotonic(), kind.state(description)
-                self.control.warn(f"SageMaker job {name} has not ended in {max_wait_s:.0f} s: stopping it")
+                self.control.warn(f"SageMaker job {name} has not ended in {limit:.0f} s: stopping it")
                 self.control.stop(name)
             if told_at is not None and time.monotonic() > told_at + _STOPS_WITHIN_S:
                 raise JobTimeoutError(name=name, waited_s=age, state=late, status=status)
@@ -76,7 +78,7 @@ class Following:
             time.sleep(self.log_delay_s)
             self.log.follow()
         if late and status != "Completed":
-            raise JobTimeoutError(name=name, waited_s=max_wait_s or age, state=late, status=status)
+            raise JobTimeoutError(name=name, waited_s=age, state=late, status=status)
         return description
 
 
@@ -84,3 +86,9 @@ def _age_s(description: Request) -> float:
     """Seconds since a job was created."""
     created: datetime = description["CreationTime"]
     return (datetime.now(UTC) - created).total_seconds()
+
+
+def _limit_s(description: Request, max_wait_s: float | None) -> float:
+    """The longest wait for a job. A spot job has a limit of its own, which is SageMaker's to keep: it says more."""
+    own = description.get("StoppingCondition", {}).get("MaxWaitTimeInSeconds", -math.inf)
+    return math.inf if max_wait_s is None else max(max_wait_s, own + _SPOT_ENDS_WITHIN_S)

@@ -5,27 +5,27 @@ dies leaves its job running; the next one finds it by that name, follows it to i
 instead of paying for it again.
 """
 
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 from dagster._core.definitions.resource_annotation import TreatAsResourceParam
 from dagster._core.errors import DagsterExecutionInterruptedError
-from dagster_pipes import DagsterPipesError, PipesContextData, PipesParams
+from dagster_pipes import PipesContextData, PipesParams
 
 from resources.aws import AwsAccessError
+from resources.sagemaker.completed_job import CompletedJob
 from resources.sagemaker.following import Following
 from resources.sagemaker.instance_types import InstanceTypes
-from resources.sagemaker.job_control import JobControl, NotToBeHadError
-from resources.sagemaker.job_errors import JobFailedError, JobRequestError, JobTimeoutError, NoCapacityError
+from resources.sagemaker.job_control import JobControl
+from resources.sagemaker.job_errors import JobFailedError
 from resources.sagemaker.job_facts import Trials, job_facts
 from resources.sagemaker.job_kinds import FINAL, KINDS, JobKind, Kind, Request
 from resources.sagemaker.job_log import LogFollower
 from resources.sagemaker.job_names import job_stem
 from resources.sagemaker.job_states import StateLog
+from resources.sagemaker.launching import Order
 from resources.sagemaker.messages import JobMessageReader, Messages
 from resources.sagemaker.patience import Patience
 
@@ -35,15 +35,12 @@ if TYPE_CHECKING:
 
 __all__ = ["FORCE_TAG", "CompletedJob", "JobFailedError", "PipesSageMakerClient"]
 
-Result = dg.MaterializeResult[Any] | dg.AssetCheckResult
-
 FORCE_TAG = "forecast/force"
 
 # What a failure begins with when the code or the request is at fault: trying again cannot help.
 _PERMANENT = ("AlgorithmError", "ClientError")
 # A run that is being terminated is killed before long.
 _STOP_WITHIN_S = 20
-_NOT_IN_A_TAG = re.compile(r"[^\w\s.:/=+@-]")
 
 
 class PipesSageMakerClient(dg.PipesClient, TreatAsResourceParam):
@@ -149,7 +146,7 @@ class PipesSageMakerClient(dg.PipesClient, TreatAsResourceParam):
         extras: Mapping[str, Any] | None = None,
         instance_types: Sequence[str] = (),
         max_wait_s: float | None = None,
-    ) -> "CompletedJob":
+    ) -> CompletedJob:
         """Run a job, or take up the one that already runs or ran for this request.
 
         A run tagged `forecast/force: true` never takes up a job of another run.
@@ -163,7 +160,8 @@ class PipesSageMakerClient(dg.PipesClient, TreatAsResourceParam):
             extras: Handed to the job through Pipes.
             instance_types: What the job may run on, best first: the next one is tried where one is not to be had.
                 Without it, what the request says.
-            max_wait_s: Longest time from the job's creation to its end, in seconds; then it is stopped.
+            max_wait_s: Longest time from the job's creation to its end, in seconds; then it is stopped. A spot job
+                whose own MaxWaitTimeInSeconds is longer has that, and five minutes more.
 
         Returns:
             What the job reported, and its final description.
@@ -178,44 +176,45 @@ class PipesSageMakerClient(dg.PipesClient, TreatAsResourceParam):
         """
         control = JobControl(self._client, KINDS[kind], self._patience, context.log.warning)
         salt = context.run.root_run_id or context.run.run_id if context.run.tags.get(FORCE_TAG) == "true" else ""
-        order = _Order(
-            context, control, request, dict(extras or {}), InstanceTypes(instance_types), max_wait_s=max_wait_s
-        )
+        types = InstanceTypes(instance_types)
+        order = Order(context, control, request, dict(extras or {}), types, max_wait_s=max_wait_s)
         stem = job_stem(context, control.kind, request, salt=salt)
         attempt = failed_here = 0
         while True:
             name = f"{stem}-{attempt}"
-            known = control.describe(name)
             attempt += 1
+            known = control.describe(name)
             if known is not None and not self._worth_taking_up(control.kind, name, known):
                 continue
-            try:
-                job = self._attempt(order, name, known=known)
-            except (JobTimeoutError, NoCapacityError, JobRequestError):
-                raise
-            except JobFailedError as failure:
-                if isinstance(failure, _CapacityError):
-                    order.types.refuse(failure.instance_type, failure.reason, job=name)
-                    context.log.warning(f"{failure.description}; {order.types.current} follows")
-                    continue
-                failed_here += 1
-                if failed_here > retries or failure.status == "Stopped" or failure.reason.startswith(_PERMANENT):
-                    raise
-                context.log.warning(f"{failure.description}; attempt {attempt} follows")
-                continue
-            if known is not None and control.kind.status(known) in FINAL and not job.reported:
+            session, description = self._attempt(order, name, known=known)
+            if control.kind.status(description) == "Completed":
+                metadata = self._metadata(order, description, taken_up=known is not None)
+                job = CompletedJob(session, metadata=metadata, description=description, kind=control.kind)
+                if job.reported or known is None or control.kind.status(known) not in FINAL:
+                    return job
                 context.log.warning(f"SageMaker job {name} completed before, but reported no materialization")
                 continue
-            return job
+            failure = _failure(control.kind, description)
+            if control.kind.lacked_capacity(description):
+                types.refuse(control.kind.instance_type(description) or types.current, failure.reason, job=name)
+                context.log.warning(f"{failure.description}; {types.current} follows")
+                continue
+            failed_here += 1
+            if failed_here > retries or not _may_pass(failure):
+                raise failure
+            context.log.warning(f"{failure.description}; attempt {attempt} follows")
 
-    def _attempt(self, order: "_Order", name: str, *, known: Request | None) -> "CompletedJob":
+    def _attempt(self, order: Order, name: str, *, known: Request | None) -> tuple[dg.PipesSession, Request]:
+        """Launch a job or take it up, and follow it to its end, whatever that is."""
         kind, context = order.control.kind, order.context
         with self._session(order, name) as (session, reader):
             try:
-                if known is None:
-                    self._launch(order, name, session)
-                else:
+                if known is not None:
                     self._say(order, f"Taking up SageMaker job {name}, which is {kind.status(known)}", kind.arn(known))
+                elif (arn := order.launch(name, session, self._messages)) is not None:
+                    self._say(order, f"Launched SageMaker job {name}", arn)
+                else:
+                    context.log.info(f"SageMaker job {name} was launched by another run a moment ago: following it")
                 description = self._following(order, name, reader).to_the_end(name, max_wait_s=order.max_wait_s)
             except (DagsterExecutionInterruptedError, KeyboardInterrupt):
                 if self._forward_termination:
@@ -225,17 +224,10 @@ class PipesSageMakerClient(dg.PipesClient, TreatAsResourceParam):
                     except AwsAccessError as error:  # the run ends in any case, the job does not
                         context.log.error(str(error))  # noqa: TRY400 - the interruption's own trace follows
                 raise
-        status = kind.status(description)
-        if status != "Completed":
-            reason = kind.reason(description)
-            if kind.lacked_capacity(description):
-                raise _CapacityError(name=name, status=status, reason=reason, instance_type=order.type_of(description))
-            raise JobFailedError(name=name, status=status, reason=reason)
-        metadata = self._metadata(order, description, taken_up=known is not None)
-        return CompletedJob(session, metadata=metadata, description=description, name=name, kind=kind)
+        return session, description
 
     @contextmanager
-    def _session(self, order: "_Order", name: str) -> Iterator[tuple[dg.PipesSession, JobMessageReader | None]]:
+    def _session(self, order: Order, name: str) -> Iterator[tuple[dg.PipesSession, JobMessageReader | None]]:
         """A Pipes session, whose messages are kept; without messages where no process of ours runs in the job."""
         if order.control.kind.reports:
             reader = self._messages.reader(name)
@@ -250,37 +242,7 @@ class PipesSageMakerClient(dg.PipesClient, TreatAsResourceParam):
             handler = dg.PipesMessageHandler(order.context, _NoMessages())
             yield dg.PipesSession(PipesContextData(), handler, {}, {}, order.context), None  # type: ignore[typeddict-item]
 
-    def _launch(self, order: "_Order", name: str, session: dg.PipesSession) -> None:
-        """Create a job, on the first instance type that the account's quota allows."""
-        control = order.control
-        tags = [
-            {"Key": key, "Value": _NOT_IN_A_TAG.sub("_", value)[:256]}
-            for key, value in session.default_remote_invocation_info.items()
-        ]
-        complete = {
-            **order.request,
-            control.kind.name_field: name,
-            "Tags": [*order.request.get("Tags", []), *tags],
-        }
-        longest = control.longest_value()
-        if control.kind.reports and longest is not None:
-            variables = self._messages.environment(session, longest=longest)
-            complete["Environment"] = {**order.request.get("Environment", {}), **variables}
-        while True:
-            try:
-                arn = control.create(order.on_current_type(complete))
-            except NotToBeHadError as error:
-                order.types.refuse(order.types.current or control.kind.instance_type(complete), str(error), job=name)
-                said = f"SageMaker job {name} was not created: {error}; {order.types.current} follows"
-                order.context.log.warning(said)
-                continue
-            if arn is None:
-                order.context.log.info(f"SageMaker job {name} was launched by another run a moment ago: following it")
-            else:
-                self._say(order, f"Launched SageMaker job {name}", arn)
-            return
-
-    def _following(self, order: "_Order", name: str, reader: JobMessageReader | None) -> Following:
+    def _following(self, order: Order, name: str, reader: JobMessageReader | None) -> Following:
         kind, log = order.control.kind, order.context.log
         return Following(
             order.control,
@@ -291,7 +253,7 @@ class PipesSageMakerClient(dg.PipesClient, TreatAsResourceParam):
             log_delay_s=self._log_delay_s if kind.log_group else 0,
         )
 
-    def _say(self, order: "_Order", what: str, arn: str) -> None:
+    def _say(self, order: Order, what: str, arn: str) -> None:
         order.context.log.info("\n".join([what, *self._pages(order.control.kind, arn).values()]))
 
     def _pages(self, kind: JobKind, arn: str) -> dict[str, str]:
@@ -307,7 +269,7 @@ class PipesSageMakerClient(dg.PipesClient, TreatAsResourceParam):
             return not kind.reports or self._messages.kept(name)
         return status == "InProgress"
 
-    def _metadata(self, order: "_Order", description: Request, *, taken_up: bool) -> dict[str, Any]:
+    def _metadata(self, order: Order, description: Request, *, taken_up: bool) -> dict[str, Any]:
         kind = order.control.kind
         trials = {}
         if kind is KINDS["tuning"] and "BestTrainingJob" in description:
@@ -325,90 +287,13 @@ class PipesSageMakerClient(dg.PipesClient, TreatAsResourceParam):
         }
 
 
-class CompletedJob(dg.PipesClientCompletedInvocation):
-    """A job that completed: what it reported, and its final description.
-
-    Attributes:
-        name: The job.
-        description: As its describe call gives it.
-        kind: Its kind.
-    """
-
-    def __init__(
-        self,
-        session: dg.PipesSession,
-        *,
-        metadata: Mapping[str, Any],
-        description: Request,
-        name: str,
-        kind: JobKind,
-    ) -> None:
-        super().__init__(session, metadata=metadata)
-        self.name, self.description, self.kind = name, description, kind
-
-    @property
-    def reported(self) -> bool:
-        """Whether it did what it promised: to report a materialization, or to find a best trial."""
-        if self.kind.reports:
-            return any(isinstance(result, dg.MaterializeResult) for result in self._session.get_reported_results())
-        return self.kind is not KINDS["tuning"] or "BestTrainingJob" in self.description
-
-    def get_results(self, *, implicit_materializations: bool = True) -> Sequence[Result]:
-        """What it reported; of an asset that it reported again, after an interruption, the last.
-
-        Args:
-            implicit_materializations: Whether assets that it did not report are materialized all the same.
-        """
-        found = super().get_results(implicit_materializations=implicit_materializations)
-        made = {result.asset_key: result for result in found if isinstance(result, dg.MaterializeResult)}
-        checked = [result for result in found if isinstance(result, dg.AssetCheckResult)]
-        return [*made.values(), *checked]
-
-    def materialization(self) -> dg.MaterializeResult[None]:
-        """What the job reported for its asset, with the job's own facts added.
-
-        Raises:
-            JobFailedError: It completed without what it promised.
-        """
-        try:
-            if not self.reported and not self.kind.reports:
-                raise JobFailedError(name=self.name, status="Completed", reason="none of its training jobs succeeded")
-            return self.get_materialize_result(implicit_materialization=not self.kind.reports)
-        except DagsterPipesError as error:
-            raise JobFailedError(
-                name=self.name,
-                status="Completed",
-                reason=f"it reported no materialization through Pipes ({error})",
-            ) from error
+def _failure(kind: JobKind, description: Request) -> JobFailedError:
+    return JobFailedError(name=kind.name(description), status=kind.status(description), reason=kind.reason(description))
 
 
-@dataclass(frozen=True)
-class _Order:
-    """A job as it was asked for."""
-
-    context: dg.AssetExecutionContext
-    control: JobControl
-    request: Request
-    extras: dict[str, Any]
-    types: InstanceTypes
-    max_wait_s: float | None
-
-    def type_of(self, job: Request) -> str | None:
-        """What a job runs on."""
-        return self.control.kind.instance_type(job) or self.types.current
-
-    def on_current_type(self, request: Request) -> Request:
-        """A request for the instance type that is to be tried."""
-        current = self.types.current
-        return request if current is None else self.control.kind.on_instance_type(request, current)
-
-
-class _CapacityError(JobFailedError):
-    """A job ended because there was no instance of its type; another type may do."""
-
-    def __init__(self, *, name: str, status: str, reason: str, instance_type: str | None) -> None:
-        self.instance_type = instance_type
-        super().__init__(name=name, status=status, reason=reason)
+def _may_pass(failure: JobFailedError) -> bool:
+    """Whether a failure is SageMaker's own: neither the code's, nor the request's, nor somebody's wish."""
+    return failure.status != "Stopped" and not failure.reason.startswith(_PERMANENT)
 
 
 class _NoMessages(JobMessageReader):

@@ -431,6 +431,12 @@ def test_after_the_longest_wait_the_job_is_stopped_and_then_the_error_raised(wor
     assert len(world.account.jobs) == 1
 
 
+def test_the_wait_of_a_spot_job_is_left_to_sagemaker_where_it_is_longer(world: World) -> None:
+    request = {**TRAINING, "StoppingCondition": {"MaxRuntimeInSeconds": 60, "MaxWaitTimeInSeconds": 120}}
+    assert world.run(request, [RUNNING, RUNNING, DONE], max_wait_s=0).success
+    assert not world.account.named("StopTrainingJob")
+
+
 def test_a_job_that_completes_while_it_is_told_to_stop_has_completed(world: World) -> None:
     world.account.stopping = [DONE]
     assert world.run(TRAINING, [RUNNING], max_wait_s=0).success
