@@ -5,10 +5,9 @@ Storage, requests and transfer are not in it, nor savings plans and free tiers.
 
 from collections.abc import Mapping
 
-# USD an hour of SageMaker training, processing and batch transform in us-east-1, as public price tables of 2026 give
-# them. Where yours differ (another region, a contract), say so in the setting `prices`.
-# https://aws.amazon.com/sagemaker/ai/pricing/
-AS_OF = "2026-11-21"
+# USD an hour of SageMaker training, processing and batch transform in us-east-1, gathered on 2026-11-21 from public
+# tables of https://aws.amazon.com/sagemaker/ai/pricing/. Where yours differ (another region, a contract), say so in the
+# setting `prices`.
 _M = {"large": 0.115, "xlarge": 0.23, "2xlarge": 0.461, "4xlarge": 0.922}
 _C = {"xlarge": 0.204, "2xlarge": 0.408, "4xlarge": 0.816}
 _T = {"medium": 0.05, "large": 0.10, "xlarge": 0.20, "2xlarge": 0.399}

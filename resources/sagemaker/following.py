@@ -53,7 +53,7 @@ class Following:
         """
         kind = self.control.kind
         told_at: float | None = None
-        late = ""
+        late, ran = "", False
         while True:
             description = self.control.describe(name)
             if description is None:
@@ -63,6 +63,7 @@ class Following:
             status, age = kind.status(description), _age_s(description)
             if status in FINAL:
                 break
+            ran = True
             if self.reader is not None:
                 self.reader.read()
             if told_at is None and age > (limit := _limit_s(description, max_wait_s)):
@@ -74,7 +75,7 @@ class Following:
             time.sleep(self.poll_interval_s)
         if self.reader is not None:
             self.reader.finish()
-        if self.log_delay_s:
+        if ran and self.log_delay_s:
             time.sleep(self.log_delay_s)
             self.log.follow()
         if late and status != "Completed":

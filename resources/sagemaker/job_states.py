@@ -48,9 +48,9 @@ def _progress(counters: Request) -> str:
     failed = counters.get("NonRetryableError", 0)
     stopped = counters.get("Stopped", 0)
     parts = [
-        f"{counters.get('Completed', 0)} training jobs completed",
+        f"{counters.get('Completed', 0)} completed",
         f"{counters.get('InProgress', 0)} in progress",
         *([f"{failed} failed"] if failed else []),
         *([f"{stopped} stopped"] if stopped else []),
     ]
-    return ", ".join(parts)
+    return f"training jobs: {', '.join(parts)}"

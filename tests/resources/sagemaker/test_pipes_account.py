@@ -189,7 +189,7 @@ def test_a_tuning_job_is_a_materialization_of_its_best_trial_and_its_leaderboard
     [created] = world.account.named("CreateHyperParameterTuningJob")
     assert "Environment" not in created
     assert len(created["HyperParameterTuningJobName"]) <= 32
-    assert len(ended.saying("1 training jobs completed, 2 in progress")) == 1, "progress is told when it changes"
+    assert len(ended.saying("training jobs: 1 completed, 2 in progress")) == 1, "progress is told when it changes"
 
 
 def test_a_tuning_job_of_which_nothing_succeeded_is_a_failure(world: World) -> None:
