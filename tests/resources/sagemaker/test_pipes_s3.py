@@ -20,10 +20,18 @@ from typing import Any
 import boto3
 import dagster as dg
 import pytest
-from dagster_pipes import PIPES_PROTOCOL_VERSION, PIPES_PROTOCOL_VERSION_FIELD, PipesMappingParamsLoader
+from dagster_pipes import (
+    PIPES_PROTOCOL_VERSION,
+    PIPES_PROTOCOL_VERSION_FIELD,
+    PipesMappingParamsLoader,
+    PipesS3ContextLoader,
+    PipesS3MessageWriter,
+    open_dagster_pipes,
+)
 from moto.server import ThreadedMotoServer
 
 from containers.reporting import open_reporter
+from resources.aws import AwsAccessError
 from resources.sagemaker.local.clients import local_client, register_image
 from resources.sagemaker.pipes import PipesSageMakerClient
 from resources.sagemaker.s3_messages import S3Messages
@@ -248,6 +256,17 @@ def test_an_interrupted_process_and_the_one_that_goes_on_are_one_job(s3: Any, pu
     assert handler.heard == ["opened", "half", ended, "opened", "whole", damaged, "closed"]
 
 
+def test_a_bucket_that_is_missing_is_told_with_what_to_do(s3: Any) -> None:
+    reader = S3Messages(s3, bucket="not-there", prefix="pipes").reader("job-0")
+    with (
+        reader.read_messages(Handler()),  # type: ignore[arg-type]
+        pytest.raises(
+            AwsAccessError, match=r"cannot list s3://not-there/pipes/job-0/messages .*there is no such bucket"
+        ),
+    ):
+        reader.read()
+
+
 # -- the container ---------------------------------------------------------------------------------------------------
 
 
@@ -331,6 +350,22 @@ def test_the_longest_bucket_and_a_prefix_of_a_hundred_characters_fit_a_processin
     for key in (context, *messages):
         s3.delete_object(Bucket=bucket, Key=key)
     s3.delete_bucket(Bucket=bucket)
+
+
+def test_the_writer_of_dagster_pipes_is_understood(s3: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("dagster_pipes.PipesContext._instance", None)
+    variables = bootstrap(s3, prefix="pipes", longest=256)
+    with open_dagster_pipes(
+        params_loader=PipesMappingParamsLoader(variables),
+        context_loader=PipesS3ContextLoader(s3),
+        message_writer=PipesS3MessageWriter(s3),
+    ) as pipes:
+        pipes.log.info("hello")
+    handler = Handler()
+    reader = S3Messages(s3, bucket=BUCKET, prefix="pipes").reader("candidate-model-2023-11-10-0123456789ab-0")
+    with reader.read_messages(handler):  # type: ignore[arg-type]
+        reader.finish()
+    assert handler.heard == ["opened", "hello", "closed"]
 
 
 def test_where_they_fit_the_variables_are_those_that_any_pipes_process_reads(s3: Any) -> None:
