@@ -15,7 +15,7 @@ import json
 import re
 from datetime import date
 from pathlib import Path
-from typing import Any, Literal, cast
+from typing import TYPE_CHECKING, Any, Literal, cast
 from urllib.parse import unquote, urlsplit
 
 import dagster as dg
@@ -30,6 +30,9 @@ from resources.lake.errors import (
 )
 from resources.lake.folder import Folder
 from resources.lake.storage import Storage
+
+if TYPE_CHECKING:
+    from resources.lake.s3 import Bucket
 
 Kind = Literal["real", "simulated"]
 
@@ -73,6 +76,29 @@ class Lake(dg.ConfigurableResource):  # type: ignore[type-arg]
         if self.folder is None:
             raise UnsupportedLakeError(self.uri)
         return self.folder.root
+
+    @property
+    def bucket(self) -> "Bucket":
+        """Where its bytes are if that is a bucket.
+
+        Raises:
+            UnsupportedLakeError: It is not.
+        """
+        storage = self.storage
+        if isinstance(storage, Folder):
+            raise UnsupportedLakeError(self.uri)
+        return cast("Bucket", storage)
+
+    @property
+    def beside(self) -> Path:
+        """The folder of this machine for what is about a lake and none of its tables, such as Dagster's history.
+
+        It is the lake's own folder, or one below `.forecast/s3` that has the bucket's name and prefix.
+        """
+        if self.folder is not None:
+            return self.folder.root
+        parts = (part for part in (self.bucket.name, *self.bucket.prefix.split("/")) if part not in {"", ".", ".."})
+        return Path(".forecast", "s3", *parts).resolve()
 
     def where(self, key: str) -> str:
         """What people call the place of a key: a path or a URI."""
