@@ -13,7 +13,6 @@ from typing import Any
 
 import duckdb
 import pytest
-from pytest import approx
 
 from forecast_assets.tables import lake_tables
 from resources.aws import client
@@ -147,6 +146,8 @@ def test_both_give_the_same_answer(athena: Any, database: duckdb.DuckDBPyConnect
     assert sorted(names) == sorted(expected.columns)
     order = [names.index(column) for column in expected.columns]
     # What is summed in another order differs in the last digit.
-    near = [tuple(approx(cell, rel=1e-13) if isinstance(cell, float) else cell for cell in row) for row in answer]
+    near = [
+        tuple(pytest.approx(cell, rel=1e-13) if isinstance(cell, float) else cell for cell in row) for row in answer
+    ]
     assert [tuple(row[place] for place in order) for row in rows] == near
     assert rows or name == "nothing"
