@@ -4,8 +4,8 @@ Both know the same tables with the same columns and types, and `week`, the parti
 gives the same answer. Nothing is crawled: what there is is said, and a week that arrives needs no registration.
 """
 
-from resources.catalog.errors import CatalogError, ForeignTableError
+from resources.catalog.errors import ForeignTableError
 from resources.catalog.glue import Registered, register, table_inputs
 from resources.catalog.views import views
 
-__all__ = ["CatalogError", "ForeignTableError", "Registered", "register", "table_inputs", "views"]
+__all__ = ["ForeignTableError", "Registered", "register", "table_inputs", "views"]

@@ -3,11 +3,7 @@
 from resources.aws import AwsError
 
 
-class CatalogError(AwsError):
-    """The catalog cannot name the lake's tables."""
-
-
-class ForeignTableError(CatalogError):
+class ForeignTableError(AwsError):
     """A table of that name is in the database, and is not of this lake.
 
     Attributes:

@@ -13,9 +13,11 @@ import hashlib
 import io
 import json
 import re
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from datetime import date
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, cast
+from typing import TYPE_CHECKING, Any, Literal, TypeVar, cast
 from urllib.parse import unquote, urlsplit
 
 import dagster as dg
@@ -35,8 +37,11 @@ if TYPE_CHECKING:
     from resources.lake.s3 import Bucket
 
 Kind = Literal["real", "simulated"]
+T = TypeVar("T")
+R = TypeVar("R")
 
 _MARK = "lake.json"
+_AT_ONCE = 10  # as many connections as boto3 keeps
 _OF_A_WEEK = re.compile(r"(week=[^/]*)/data\.parquet")
 
 
@@ -161,6 +166,15 @@ class Lake(dg.ConfigurableResource):  # type: ignore[type-arg]
         """When a table of a week was put in place, in nanoseconds since 1970; None where it is not there."""
         return self.storage.written_at(self.key(table, week))
 
+    def written(self, tables: Iterable[str], week: date) -> dict[str, int | None]:
+        """When tables of a week were put in place, as `written_at` says it, by name."""
+        names = list(tables)
+        return dict(zip(names, self._each(lambda name: self.written_at(name, week), names), strict=True))
+
+    def read_weeks(self, table: str, weeks: Iterable[date]) -> list[pd.DataFrame]:
+        """A table of several weeks, in their order; raises as `read` does."""
+        return self._each(lambda week: self.read(table, week), list(weeks))
+
     def read(self, table: str, week: date) -> pd.DataFrame:
         """A table of a week.
 
@@ -226,6 +240,13 @@ class Lake(dg.ConfigurableResource):  # type: ignore[type-arg]
         """Write bytes under a path relative to the lake, at once or not at all; gives what people call the place."""
         self.storage.write(key, content)
         return self.where(key)
+
+    def _each(self, ask: Callable[[T], R], items: Sequence[T]) -> list[R]:
+        """The answers to several questions, in their order; asked at once where each has to travel."""
+        if self.folder is not None:
+            return [ask(item) for item in items]
+        with ThreadPoolExecutor(_AT_ONCE) as pool:
+            return list(pool.map(ask, items))
 
     def _week_of(self, table: str, name: str) -> date:
         try:

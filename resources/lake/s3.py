@@ -12,6 +12,7 @@ later lease is never replaced. So a run that lost its week cannot mix its tables
 https://docs.aws.amazon.com/AmazonS3/latest/userguide/conditional-writes.html
 """
 
+import mimetypes
 import re
 import time
 from collections.abc import Iterator, Mapping
@@ -20,6 +21,7 @@ from contextvars import ContextVar
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any, Protocol
+from urllib.parse import quote
 
 from resources.aws import client, error_code
 from resources.lake.errors import LakeAccessError, WeekLostError
@@ -92,6 +94,11 @@ class Bucket:
     def uri(self, key: str) -> str:
         """The URI of a key."""
         return f"s3://{self.name}/{self._full(key)}"
+
+    def console(self, key: str) -> str:
+        """The URL at which people look at a key; they sign in there."""
+        page = f"https://{self._region}.console.aws.amazon.com/s3/object/{self.name}"
+        return f"{page}?region={self._region}&prefix={quote(self._full(key))}"
 
     def read(self, key: str) -> bytes:
         """The bytes of a key.
@@ -207,7 +214,8 @@ class Bucket:
         """The new version's etag; None where the condition did not hold."""
         from botocore.exceptions import ClientError
 
-        request: Any = {"Bucket": self.name, "Key": self._full(key), "Body": content, **condition}
+        kind = mimetypes.guess_type(key)[0] or "application/octet-stream"  # a browser shows a page that says it is one
+        request: Any = {"Bucket": self.name, "Key": self._full(key), "Body": content, "ContentType": kind, **condition}
         for attempt in range(_ATTEMPTS):
             request["Metadata"] = {_WRITTEN: str(time.time_ns())} | ({_TOKEN: str(token)} if token else {})
             with self._asking("write", key):

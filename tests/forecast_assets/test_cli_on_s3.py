@@ -3,6 +3,7 @@
 import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -92,6 +93,15 @@ def test_a_lake_on_s3_has_its_history_in_a_folder_of_its_own(tmp_path: Path, mon
     assert all(home.is_relative_to(tmp_path / ".forecast" / "s3" / "a-bucket") for home in homes)
     assert all((home / "dagster.yaml").exists() for home in homes)
     assert _dagster_home(Lake(uri=str(tmp_path / "lake"))) == tmp_path / "lake" / "_dagster"
+
+
+def test_a_week_whose_tables_are_in_order_is_replayed_and_one_that_was_left_half_way_is_not(s3: S3) -> None:
+    platform = open_platform()
+    assert [week for week in WEEKS if platform.is_replayed(week)] == list(WEEKS)
+    assert not platform.is_replayed(WEEKS[0] - timedelta(weeks=1))
+    lake = configured_lake()
+    lake.write("outlier_flags", WEEKS[0], lake.read("outlier_flags", WEEKS[0]))
+    assert not platform.is_replayed(WEEKS[0])
 
 
 # -- the doctor -----------------------------------------------------------------------------------------------------

@@ -14,6 +14,7 @@ from tests.refusing import refusing
 from tests.s3 import REGION, S3, reached
 from tests.served import free_port
 
+WEEK = date(2023, 11, 10)
 KEY = "forecast/week=2023-11-10/data.parquet"
 
 
@@ -70,6 +71,14 @@ def test_keys_are_those_of_the_lake_and_no_other(bucket: Bucket, s3: S3) -> None
     s3.client().put_object(Bucket=bucket.name, Key="forecast/week=2023-11-03/data.parquet", Body=b"of another lake")
     assert list(bucket.keys("forecast")) == ["forecast/week=2023-11-10/data.parquet"]
     assert [str(week) for week in Lake(uri=bucket.uri("")).weeks("forecast")] == ["2023-11-10"]
+
+
+def test_a_page_says_that_it_is_one(bucket: Bucket, s3: S3) -> None:
+    key = f"dashboard/week={WEEK}/index.html"
+    bucket.write(key, b"<!doctype html>")
+    assert s3.client().head_object(Bucket=bucket.name, Key=f"{bucket.prefix}/{key}")["ContentType"] == "text/html"
+    where = f"{bucket.name}?region={REGION}&prefix=of/tests/dashboard/week%3D2023-11-10/index.html"
+    assert bucket.console(key) == f"https://{REGION}.console.aws.amazon.com/s3/object/{where}"
 
 
 def test_more_keys_than_one_answer_holds_are_listed(bucket: Bucket, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -228,7 +237,6 @@ def test_a_body_that_breaks_off_is_read_again(bucket: Bucket) -> None:
 
 # -- refusals -------------------------------------------------------------------------------------------------------
 
-WEEK = date(2023, 11, 10)
 ASKED: dict[str, Callable[[Lake], object]] = {
     "read": lambda lake: lake.kind,
     "list": lambda lake: lake.weeks("forecast"),
