@@ -7,6 +7,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+import dagster as dg
 import pytest
 from click.testing import CliRunner, Result
 
@@ -16,6 +17,7 @@ from forecast_assets.doctor import examine
 from forecast_assets.findings import Finding
 from forecast_assets.lake import configured_lake
 from forecast_assets.reader import NoForecastError, load_accuracy, load_forecast, load_observations
+from resources.aws import client
 from resources.lake import Lake
 from tests.refusing import refusing
 from tests.s3 import REGION, S3, reached
@@ -104,6 +106,20 @@ def test_a_week_whose_tables_are_in_order_is_replayed_and_one_that_was_left_half
     assert not platform.is_replayed(WEEKS[0])
 
 
+def test_the_catalog_of_a_lake_on_s3_is_in_glue(s3: S3) -> None:
+    job = open_platform().defs.resolve_implicit_global_asset_job_def()
+    with dg.DagsterInstance.ephemeral() as instance:
+        runs = [job.execute_in_process(asset_selection=[dg.AssetKey("catalog")], instance=instance) for _ in range(2)]
+    first, second = (run.asset_materializations_for_node("catalog")[0].metadata for run in runs)
+    assert str(first["new"].value).split(", ")[0] == "release"
+    assert (second["new"].value, second["changed"].value, second["removed"].value) == ("none", "none", "none")
+    assert f"where week = date '{WEEKS[-1]}'" in str(first["example"].value)
+    table = client("glue", REGION).get_table(DatabaseName="petroleum_demand", Name="forecast")["Table"]
+    assert table["StorageDescriptor"]["Location"] == f"s3://{BUCKET}/lake/forecast/"
+    levels = [each["Name"] for each in table["StorageDescriptor"]["Columns"] if each["Name"].startswith("lo-")]
+    assert levels == ["lo-80", "lo-95"], "as the settings ask"
+
+
 # -- the doctor -----------------------------------------------------------------------------------------------------
 
 
@@ -124,12 +140,12 @@ def test_the_doctor_looks_at_account_lake_and_bucket(s3: S3) -> None:
 
 
 def test_the_doctor_is_content_with_a_bucket_as_it_should_be(s3: S3) -> None:
-    client = s3.client()
-    client.put_bucket_versioning(Bucket=BUCKET, VersioningConfiguration={"Status": "Enabled"})
+    s3_client = s3.client()
+    s3_client.put_bucket_versioning(Bucket=BUCKET, VersioningConfiguration={"Status": "Enabled"})
     rules = {"Rules": [{"ApplyServerSideEncryptionByDefault": {"SSEAlgorithm": "AES256"}}]}
-    client.put_bucket_encryption(Bucket=BUCKET, ServerSideEncryptionConfiguration=rules)
+    s3_client.put_bucket_encryption(Bucket=BUCKET, ServerSideEncryptionConfiguration=rules)
     block = dict.fromkeys(("BlockPublicAcls", "IgnorePublicAcls", "BlockPublicPolicy", "RestrictPublicBuckets"), True)
-    client.put_public_access_block(Bucket=BUCKET, PublicAccessBlockConfiguration=block)
+    s3_client.put_public_access_block(Bucket=BUCKET, PublicAccessBlockConfiguration=block)
     words = f"{BUCKET} in us-east-1, versioned, encrypted, closed to the public"
     assert findings()["Bucket"] == Finding("ok", "Bucket", words)
 
