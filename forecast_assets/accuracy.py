@@ -73,13 +73,17 @@ def score_week(lake: Lake, week: date, *, horizon: int, levels: Sequence[float])
     """
     observations = lake.read("observations", week)
     target = pd.Timestamp(week)
+    made = set(lake.weeks("forecast"))
     cutoffs = [week - timedelta(weeks=ahead) for ahead in range(horizon, 0, -1)]
-    cutoffs = [cutoff for cutoff in cutoffs if lake.has("forecast", cutoff)]
+    cutoffs = [cutoff for cutoff in cutoffs if cutoff in made]
     if not cutoffs:
         return accuracy.empty(levels)
-    forecasts = pd.concat([lake.read("forecast", cutoff) for cutoff in cutoffs])
+    forecasts = pd.concat(lake.read_weeks("forecast", cutoffs))
     spans = pd.concat(
-        [lake.read("counterfactual", cutoff).assign(cutoff=pd.Timestamp(cutoff)) for cutoff in cutoffs],
+        [
+            span.assign(cutoff=pd.Timestamp(cutoff))
+            for cutoff, span in zip(cutoffs, lake.read_weeks("counterfactual", cutoffs), strict=True)
+        ],
         ignore_index=True,
     )
     forecasts = forecasts[forecasts["ds"] == target]
@@ -96,7 +100,7 @@ def scores_between(lake: Lake, first: date | None, last: date | None) -> pd.Data
     """
     weeks = lake.weeks("forecast_accuracy")
     wanted = [week for week in weeks if (first is None or week >= first) and (last is None or week <= last)]
-    return _stacked([lake.read("forecast_accuracy", week) for week in wanted])
+    return _stacked(lake.read_weeks("forecast_accuracy", wanted))
 
 
 def stale_weeks(lake: Lake) -> list[date]:
@@ -106,7 +110,7 @@ def stale_weeks(lake: Lake) -> list[date]:
     under has another's.
     """
     rows = ["unique_id", "ds", "cutoff", "mean"]
-    made = _stacked([lake.read("forecast", week) for week in lake.weeks("forecast")])
+    made = _stacked(lake.read_weeks("forecast", lake.weeks("forecast")))
     arrived = lake.weeks("observations")
     expected = made.loc[made["ds"].isin(pd.to_datetime(arrived)), rows]
     compared = expected.merge(scores_between(lake, None, None)[rows], how="left", indicator="found")

@@ -18,7 +18,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from forecast_assets.commands.support import err, explained, open_platform, out
-from forecast_assets.settings import load_settings
+from forecast_assets.lake import configured_lake
 from resources.lake import Lake
 from resources.lake.folder import replacing
 
@@ -143,7 +143,7 @@ def accuracy(first: date | None, last: date | None, *, by: str, as_json: bool) -
     from forecast_assets.reader import load_accuracy
     from forecast_assets.scoreboard import as_grids, as_rows
 
-    scores = load_accuracy(first, last, lake=Lake(uri=load_settings().lake_uri))
+    scores = load_accuracy(first, last, lake=configured_lake())
     if as_json:
         click.echo(json.dumps(as_rows(scores, by=by), indent=2))
     else:
@@ -158,7 +158,7 @@ def show(week: date | None, *, as_json: bool) -> None:
     """Show a forecast."""
     from forecast_assets.reader import newest_forecast
 
-    lake = Lake(uri=load_settings().lake_uri)
+    lake = configured_lake()
     week = week or newest_forecast(lake)
     if as_json:
         click.echo(json.dumps(forecast_json(lake.read("forecast", week), week), indent=2))
@@ -225,7 +225,7 @@ def doctor() -> None:
 @explained
 def ui(port: int) -> None:
     """Open Dagster: webserver and daemon, on 127.0.0.1."""
-    home = _dagster_home(load_settings().lake_uri)
+    home = _dagster_home(configured_lake())
     dagster = Path(sys.executable).with_name("dagster")
     arguments = ["dev", "-w", "workspace.yaml", "-h", "127.0.0.1", "-p", str(port)]
     os.environ["DAGSTER_HOME"] = str(home)
@@ -252,13 +252,13 @@ def forecast_json(table: "pd.DataFrame", week: date) -> dict[str, Any]:
     }
 
 
-def _dagster_home(lake_uri: str) -> Path:
-    """Dagster's home, with this project's `dagster.yaml` in it: `DAGSTER_HOME`, or a folder of the lake.
+def _dagster_home(lake: Lake) -> Path:
+    """Dagster's home, with this project's `dagster.yaml` in it: `DAGSTER_HOME`, or a folder for this lake.
 
     A lake is a world of its own; its history in Dagster's UI should not be mixed with another's.
     """
     given = os.environ.get("DAGSTER_HOME")
-    home = Path(given or Lake(uri=lake_uri).root / "_dagster").resolve()
+    home = Path(given or lake.beside / "_dagster").resolve()
     if not given or not (home / "dagster.yaml").exists():  # whoever has a home of their own has settled it
         with replacing(home / "dagster.yaml") as temporary:  # another process may be reading it
             shutil.copyfile("dagster.yaml", temporary)
@@ -272,7 +272,7 @@ def _instance(platform: "Platform") -> Iterator["dg.DagsterInstance"]:
 
     from forecast_assets.refresh import HistoryWriteError
 
-    home = _dagster_home(platform.settings.lake_uri)
+    home = _dagster_home(platform.lake)
     os.environ["DAGSTER_HOME"] = str(home)
     try:
         with dg.DagsterInstance.get() as instance:

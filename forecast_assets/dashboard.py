@@ -12,7 +12,7 @@ import dagster as dg
 import pandas as pd
 
 from forecast_assets.accuracy import RECENT_WEEKS, scores_between
-from forecast_assets.metadata import of_series, weekly_asset
+from forecast_assets.metadata import of_series, opened, weekly_asset
 from forecast_assets.partitions import week_of
 from forecast_assets.settings import Settings
 from forecasting import accuracy, changes
@@ -97,10 +97,12 @@ def dashboard(
     """Write the page, and make it the newest week's if it is."""
     week = week_of(context.partition_key)
     page = render(lake, settings, week).encode()
-    path = lake.write_bytes(_page(week), page)
+    shown = _page(week)
+    lake.write_bytes(shown, page)
     if week == lake.weeks("forecast")[-1]:
-        path = lake.write_bytes(PAGE, page)
-    return dg.MaterializeResult(metadata={"page": dg.MetadataValue.path(str(path)), "bytes": len(page)})
+        shown = PAGE
+        lake.write_bytes(shown, page)
+    return dg.MaterializeResult(metadata={"page": opened(lake, shown), "bytes": len(page)})
 
 
 def is_shown(lake: Lake, week: date) -> bool:

@@ -6,6 +6,7 @@ import dagster as dg
 
 from forecast_assets import (
     accuracy,
+    catalog,
     changes,
     counterfactual,
     dashboard,
@@ -17,12 +18,12 @@ from forecast_assets import (
     tuning,
 )
 from forecast_assets.checks import default_checks
+from forecast_assets.lake import configured_lake
 from forecast_assets.progress import progress_logger
 from forecast_assets.settings import Settings, load_settings
 from jobs.weekly import default_jobs
 from resources.clock import Clock
 from resources.eia.resource import Eia
-from resources.lake import Lake
 from resources.sagemaker.platform import SageMaker
 from resources.week_lock import WeekLock
 
@@ -41,12 +42,13 @@ default_assets = [
     changes.forecast_changes,
     dashboard.dashboard,
     serving.forecast_endpoint,
+    catalog.catalog,
 ]
 
 
 def default_resources(settings: Settings) -> dict[str, object]:
     """The ways to the outside world that the settings ask for."""
-    lake, clock = Lake(uri=settings.lake_uri, region=settings.region), Clock()
+    lake, clock = configured_lake(settings), Clock()
     return {
         "settings": settings,
         "clock": clock,

@@ -2,34 +2,16 @@
 
 import os
 import sys
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
 from importlib import metadata
-from typing import Literal
 
+from forecast_assets.findings import Finding, bucket_finding
 from forecast_assets.refresh import Platform
 from forecast_assets.serving import model_endpoint, newest_approved
 from forecast_assets.settings_file import settings_file
+from resources.aws import AwsError, asking, client
 from resources.eia.errors import EiaError
-
-State = Literal["ok", "warn", "fail"]
-
-
-@dataclass(frozen=True)
-class Finding:
-    """One thing looked at.
-
-    Attributes:
-        state: Whether it is as it should be.
-        what: The thing.
-        found: How it is.
-        remedy: What to do, where something is to be done.
-    """
-
-    state: State
-    what: str
-    found: str
-    remedy: str = ""
+from resources.lake import Lake, LakeError
 
 
 def examine(platform: Platform) -> Iterator[Finding]:
@@ -42,26 +24,57 @@ def examine(platform: Platform) -> Iterator[Finding]:
     )
     yield Finding("ok", "Settings", f"{settings_file()}, compute {settings.compute}, search {settings.search}")
     yield Finding("ok", "Series", ", ".join(settings.series_ids))
-    yield _lake(platform)
-    yield _source(platform)
-    yield _key(platform)
-    yield _registry(platform)
-    yield _endpoint(platform)
+    if settings.compute == "aws":
+        account = _asked("Credentials", lambda: _account(settings.region))
+        yield account
+        if account.state == "ok":
+            yield from _of_a_deployment(platform)
+    else:
+        yield from _of_a_deployment(platform)
     yield from (_extra(name, package) for name, package in (("aws", "dagster-aws"), ("sagemaker", "sagemaker")))
 
 
-def _lake(platform: Platform) -> Finding:
-    lake = platform.lake
-    folder = next(parent for parent in (lake.root, *lake.root.parents) if parent.exists())
-    if not os.access(folder, os.W_OK):
-        return Finding("fail", "Lake", f"{lake.root} cannot be written", "Point FORECAST_LAKE_URI at a folder of yours")
+def _of_a_deployment(platform: Platform) -> Iterator[Finding]:
+    yield _asked("Lake", lambda: _lake(platform.lake))
+    if platform.lake.folder is None:
+        bucket = platform.lake.bucket.name
+        yield _asked("Bucket", lambda: bucket_finding(bucket, platform.settings.region))
+    yield _asked("EIA", lambda: _source(platform))
+    yield _key(platform)
+    yield _asked("Registry", lambda: _registry(platform))
+    yield _asked("Endpoint", lambda: _endpoint(platform))
+
+
+def _asked(what: str, ask: Callable[[], Finding]) -> Finding:
+    """What is found, or why that cannot be told."""
+    from botocore.exceptions import ClientError
+
+    try:
+        return ask()
+    except (LakeError, AwsError, ClientError) as error:
+        return Finding("fail", what, str(error), "See the message")
+
+
+def _account(region: str) -> Finding:
+    with asking("ask AWS whose credentials these are"):
+        found = client("sts", region).get_caller_identity()
+    return Finding("ok", "Credentials", f"{found['Arn']}, region {region}")
+
+
+def _lake(lake: Lake) -> Finding:
+    if lake.folder is not None:
+        folder = next(parent for parent in (lake.root, *lake.root.parents) if parent.exists())
+        if not os.access(folder, os.W_OK):
+            remedy = "Point FORECAST_LAKE_URI at a folder of yours"
+            return Finding("fail", "Lake", f"{lake.root} cannot be written", remedy)
+    where = lake.where("").rstrip("/")
     weeks = lake.weeks("forecast")
     if lake.kind is None:
-        return Finding("warn", "Lake", f"{lake.root} is empty", "Run `forecast refresh`")
+        return Finding("warn", "Lake", f"{where} is empty", "Run `forecast refresh`")
     span = f"weeks with a forecast: {len(weeks)}, newest {weeks[-1]}" if weeks else "no forecast"
     if lake.kind == "simulated":
-        return Finding("warn", "Lake", f"{lake.root}: SIMULATED figures, {span}", "Real figures need a new lake")
-    return Finding("ok", "Lake", f"{lake.root}: real figures, {span}")
+        return Finding("warn", "Lake", f"{where}: SIMULATED figures, {span}", "Real figures need a new lake")
+    return Finding("ok", "Lake", f"{where}: real figures, {span}")
 
 
 def _source(platform: Platform) -> Finding:

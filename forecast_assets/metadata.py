@@ -87,6 +87,13 @@ def stored(
     )
 
 
+def opened(lake: Lake, key: str) -> dg.PathMetadataValue | dg.UrlMetadataValue:
+    """Where people open a file of the lake: its path on this machine, or its page in the console of S3."""
+    if lake.folder is not None:
+        return dg.MetadataValue.path(lake.where(key))
+    return dg.MetadataValue.url(lake.bucket.console(key))
+
+
 def picture(png: bytes, *, text: str) -> dg.MarkdownMetadataValue:
     """A picture that the UI shows where the metadata stands."""
     return dg.MetadataValue.md(f"![{text}](data:image/png;base64,{base64.b64encode(png).decode()})")

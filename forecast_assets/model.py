@@ -14,7 +14,7 @@ from forecast_assets.outputs import failure_messages, training_files
 from forecast_assets.partitions import week_of
 from forecast_assets.requests import TRAINING_VERSION, fit_request
 from forecast_assets.settings import Settings
-from forecast_assets.tables import DIAGNOSTICS, MODEL_SCORES, model_score_columns, schema
+from forecast_assets.tables import CHAMPIONS, DIAGNOSTICS, MODEL_SCORES, model_score_columns, schema
 from forecasting import artifact as artifacts
 from forecasting.by_series import by_series
 from forecasting.configuration import Configuration
@@ -169,7 +169,8 @@ def champion_configurations(settings: Settings, lake: Lake, sagemaker: SageMaker
             for name, entry in served["series"].items()
             if name in settings.series and entry["model"] != "seasonal_naive"
         ]
-    return pd.DataFrame(rows, columns=["unique_id", *(field.name for field in fields(Configuration))])
+    found = pd.DataFrame(rows, columns=["unique_id", *(field.name for field in fields(Configuration))])
+    return found.astype({name: "bool" if kind == "bool" else "str" for name, (kind, _) in CHAMPIONS.items()})
 
 
 def _facts(verdict: Verdict) -> dict[str, str]:

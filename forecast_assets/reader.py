@@ -5,7 +5,7 @@ from datetime import date
 import pandas as pd
 
 from forecast_assets.accuracy import scores_between
-from forecast_assets.settings import load_settings
+from forecast_assets.lake import configured_lake
 from resources.lake import Lake, LakeError
 
 
@@ -81,7 +81,7 @@ def load_accuracy(
     Raises:
         NothingScoredError: None of these weeks has a scored forecast.
     """
-    lake = lake or Lake(uri=load_settings().lake_uri)
+    lake = lake or configured_lake()
     first, last = (date.fromisoformat(week) if isinstance(week, str) else week for week in (first, last))
     scores = scores_between(lake, first, last)
     if scores.empty:
@@ -102,6 +102,6 @@ def newest_forecast(lake: Lake) -> date:
 
 
 def _load(table: str, week: date | str | None, lake: Lake | None) -> pd.DataFrame:
-    lake = lake or Lake(uri=load_settings().lake_uri)
+    lake = lake or configured_lake()
     chosen = date.fromisoformat(week) if isinstance(week, str) else week
     return lake.read(table, chosen or newest_forecast(lake))

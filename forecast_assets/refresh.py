@@ -109,7 +109,7 @@ class Platform:
 
         A run that an error or the death of its process ended half way leaves tables of before beside new ones.
         """
-        written = {name: self.lake.written_at(name, week) for name in {*_MADE_FROM, *_MADE_FROM.values()}}
+        written = self.lake.written({*_MADE_FROM, *_MADE_FROM.values()}, week)
         times = {name: time for name, time in written.items() if time is not None}
         return len(times) == len(written) and all(times[source] <= times[name] for name, source in _MADE_FROM.items())
 

@@ -9,6 +9,7 @@ from typing import Any
 REMEDIES = {
     "NoSuchBucket": "there is no such bucket: make it with `forecast aws bootstrap`, or mend FORECAST_LAKE_URI",
     "PermanentRedirect": "the bucket is in another region: set FORECAST_REGION to it",
+    "RequestTimeTooSkewed": "the clock of this machine is wrong: set it",
     **dict.fromkeys(
         ("AccessDenied", "AccessDeniedException", "403", "UnauthorizedOperation"),
         "these credentials may not do that: see the permissions in docs/aws.md",

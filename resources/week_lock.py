@@ -1,7 +1,8 @@
 """The lock of a week: one run at a time makes a week of a lake, whoever started it.
 
-`<lake>/_locks/week=2023-11-10` is locked for as long as the process of the run lives; the kernel lets go of it however
-that process dies. Readers never ask for it.
+In a folder `<lake>/_locks/week=2023-11-10` is locked for as long as the process of the run lives; the kernel lets go of
+it however that process dies. In a bucket `<lake>/_locks/week=2023-11-10.json` is a lease, which a process that dies
+lets run out. Readers never ask for either.
 """
 
 import fcntl
@@ -11,14 +12,20 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
-from datetime import date
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
-from typing import IO
+from typing import IO, TYPE_CHECKING
 
 import dagster as dg
 
 from resources.clock import Clock
 from resources.lake import Lake, LakeError, LakeWriteError
+
+if TYPE_CHECKING:
+    from resources.lake.s3 import Bucket
+
+LEASE_S = 300.0
+"""How long a run may be silent before another one may take its week in a bucket: a stalled request takes a minute."""
 
 _PARTITION_TAG = "dagster/partition"
 _NO_RETRY = {"dagster/max_retries": "0"}
@@ -32,11 +39,13 @@ class Holder:
         run_id: Dagster's id of it.
         pid: Its process.
         since: ISO time at which it took the week.
+        host: The machine of the process; empty where a lock excludes processes of one machine only.
     """
 
     run_id: str
     pid: int
     since: str
+    host: str = ""
 
 
 class WeekBusyError(LakeError):
@@ -45,17 +54,21 @@ class WeekBusyError(LakeError):
     Attributes:
         week: Which.
         holder: The other run; None where it has not said who it is.
+        until: When its hold runs out if it is not heard of until then; None where it lasts as long as the process.
     """
 
-    def __init__(self, week: date, holder: Holder | None) -> None:
-        self.week, self.holder = week, holder
-        other, end = "another run", ""
+    def __init__(self, week: date, holder: Holder | None, *, until: datetime | None = None) -> None:
+        self.week, self.holder, self.until = week, holder, until
+        other, end, silence = "another run", "", ""
         if holder is not None:
-            other = f"run {holder.run_id} (process {holder.pid}, since {holder.since})"
-            end = f", or end it with `kill {holder.pid}`"
+            place = f" on {holder.host}" if holder.host else ""
+            other = f"run {holder.run_id} (process {holder.pid}{place}, since {holder.since})"
+            end = f", or end it with `kill {holder.pid}`{place}"
+        if until is not None:
+            silence = f" (should it have died there, the week is free from {until.isoformat(timespec='seconds')} on)"
         super().__init__(
-            f"week {week} is being made by {other}; this run changed nothing. Wait until that one has ended{end}, "
-            f"then run `forecast refresh --week {week}` if there is still need"
+            f"week {week} is being made by {other}; this run changed nothing. Wait until that one has ended{end}"
+            f"{silence}, then run `forecast refresh --week {week}` if there is still need"
         )
 
 
@@ -84,18 +97,57 @@ class WeekLock(dg.ConfigurableResource):  # type: ignore[type-arg]
             yield self
             return
         week = date.fromisoformat(run.tags[_PARTITION_TAG])
-        me = Holder(run.run_id, os.getpid(), self.clock.now().isoformat(timespec="seconds"))
+        since = self.clock.now().isoformat(timespec="seconds")
         try:
-            with hold(self.lake.root / "_locks" / f"week={week}", week, me) as lost:
+            with self._held(week, run.run_id, since) as lost:
                 if lost is not None and context.instance is not None:
-                    _end_record(context.instance, lost, by=me)
-                if self.lake.folder is not None:
-                    self.lake.folder.sweep(week)
+                    _end_record(context.instance, lost, by=run.run_id)
                 yield self
         except WeekBusyError:
             if context.instance is not None:  # Dagster would take it for a crash and try again
                 context.instance.add_run_tags(run.run_id, _NO_RETRY)
             raise
+
+    @contextmanager
+    def _held(self, week: date, run_id: str, since: str) -> Iterator[Holder | None]:
+        """Hold a week where the lake is; yields who held it last, if that process died with it."""
+        folder = self.lake.folder
+        if folder is None:
+            me = Holder(run_id, os.getpid(), since, os.uname().nodename)
+            with hold_in_bucket(self.lake.bucket, week, me) as lost:
+                yield lost
+        else:
+            with hold(folder.root / "_locks" / f"week={week}", week, Holder(run_id, os.getpid(), since)) as lost:
+                folder.sweep(week)
+                yield lost
+
+
+@contextmanager
+def hold_in_bucket(bucket: "Bucket", week: date, me: Holder, *, lasts_s: float = LEASE_S) -> Iterator[Holder | None]:
+    """Hold a week of a lake in a bucket: within the block no other process writes its tables.
+
+    Args:
+        bucket: Where the lake is.
+        week: Which.
+        me: Who holds it from now on.
+        lasts_s: How long this process may be silent.
+
+    Yields:
+        Who held it last, if that run died with it or lost it.
+
+    Raises:
+        WeekBusyError: Another run holds it.
+        LakeAccessError: S3 refuses.
+    """
+    from resources.lake.lease import HeldError, lease
+
+    key = f"_locks/week={week}.json"
+    try:
+        with lease(bucket, key, asdict(me), lasts_s=lasts_s) as held, bucket.guarded(week.isoformat(), held):
+            yield None if held.lost is None else _holder(held.lost)
+    except HeldError as error:
+        until = datetime.now(UTC) + timedelta(seconds=error.left_s)
+        raise WeekBusyError(week, _holder(error.holder), until=until) from error
 
 
 @contextmanager
@@ -151,8 +203,15 @@ def _take(file: IO[str], week: date) -> None:
 def _named(file: IO[str]) -> Holder | None:
     file.seek(0)
     try:
-        return Holder(**json.load(file))
-    except (ValueError, TypeError):
+        return _holder(json.load(file))
+    except ValueError:
+        return None
+
+
+def _holder(said: object) -> Holder | None:
+    try:
+        return Holder(**said)  # type: ignore[arg-type]
+    except TypeError:
         return None
 
 
@@ -172,11 +231,11 @@ def _lives(pid: int) -> bool:
     return True
 
 
-def _end_record(instance: dg.DagsterInstance, lost: Holder, *, by: Holder) -> None:
+def _end_record(instance: dg.DagsterInstance, lost: Holder, *, by: str) -> None:
     """Record that a run ended with its process: Dagster counts it as running for ever, and others queue behind it."""
     run = instance.get_run_by_id(lost.run_id)
     if run is not None and not run.is_finished:
         instance.add_run_tags(run.run_id, _NO_RETRY)  # the run that found it does its work
         instance.report_run_failed(
-            run, f"The process of this run ({lost.pid}) died; run {by.run_id} takes up its week."
+            run, f"The process of this run ({lost.pid}) died or lost its week; run {by} takes it up."
         )

@@ -13,9 +13,11 @@ import hashlib
 import io
 import json
 import re
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from datetime import date
 from pathlib import Path
-from typing import Any, Literal, cast
+from typing import TYPE_CHECKING, Any, Literal, TypeVar, cast
 from urllib.parse import unquote, urlsplit
 
 import dagster as dg
@@ -31,9 +33,15 @@ from resources.lake.errors import (
 from resources.lake.folder import Folder
 from resources.lake.storage import Storage
 
+if TYPE_CHECKING:
+    from resources.lake.s3 import Bucket
+
 Kind = Literal["real", "simulated"]
+T = TypeVar("T")
+R = TypeVar("R")
 
 _MARK = "lake.json"
+_AT_ONCE = 10  # as many connections as boto3 keeps
 _OF_A_WEEK = re.compile(r"(week=[^/]*)/data\.parquet")
 
 
@@ -73,6 +81,29 @@ class Lake(dg.ConfigurableResource):  # type: ignore[type-arg]
         if self.folder is None:
             raise UnsupportedLakeError(self.uri)
         return self.folder.root
+
+    @property
+    def bucket(self) -> "Bucket":
+        """Where its bytes are if that is a bucket.
+
+        Raises:
+            UnsupportedLakeError: It is not.
+        """
+        storage = self.storage
+        if isinstance(storage, Folder):
+            raise UnsupportedLakeError(self.uri)
+        return cast("Bucket", storage)
+
+    @property
+    def beside(self) -> Path:
+        """The folder of this machine for what is about a lake and none of its tables, such as Dagster's history.
+
+        It is the lake's own folder, or one below `.forecast/s3` that has the bucket's name and prefix.
+        """
+        if self.folder is not None:
+            return self.folder.root
+        parts = (part for part in (self.bucket.name, *self.bucket.prefix.split("/")) if part not in {"", ".", ".."})
+        return Path(".forecast", "s3", *parts).resolve()
 
     def where(self, key: str) -> str:
         """What people call the place of a key: a path or a URI."""
@@ -134,6 +165,15 @@ class Lake(dg.ConfigurableResource):  # type: ignore[type-arg]
     def written_at(self, table: str, week: date) -> int | None:
         """When a table of a week was put in place, in nanoseconds since 1970; None where it is not there."""
         return self.storage.written_at(self.key(table, week))
+
+    def written(self, tables: Iterable[str], week: date) -> dict[str, int | None]:
+        """When tables of a week were put in place, as `written_at` says it, by name."""
+        names = list(tables)
+        return dict(zip(names, self._each(lambda name: self.written_at(name, week), names), strict=True))
+
+    def read_weeks(self, table: str, weeks: Iterable[date]) -> list[pd.DataFrame]:
+        """A table of several weeks, in their order; raises as `read` does."""
+        return self._each(lambda week: self.read(table, week), list(weeks))
 
     def read(self, table: str, week: date) -> pd.DataFrame:
         """A table of a week.
@@ -200,6 +240,14 @@ class Lake(dg.ConfigurableResource):  # type: ignore[type-arg]
         """Write bytes under a path relative to the lake, at once or not at all; gives what people call the place."""
         self.storage.write(key, content)
         return self.where(key)
+
+    def _each(self, ask: Callable[[T], R], items: Sequence[T]) -> list[R]:
+        """The answers to several questions, in their order; asked at once where each has to travel."""
+        if self.folder is not None:
+            return [ask(item) for item in items]
+        first = [ask(item) for item in items[:1]]  # boto3 makes a client in one thread, and lends it to many
+        with ThreadPoolExecutor(_AT_ONCE) as pool:
+            return first + list(pool.map(ask, items[1:]))
 
     def _week_of(self, table: str, name: str) -> date:
         try:

@@ -27,14 +27,14 @@ class Storage(Protocol):
         """Put bytes in place of what is there, at once or not at all.
 
         Raises:
-            LakeWriteError: The system refused; the key is as it was.
+            LakeError: The system refused; the key is as it was.
         """
 
     def create(self, key: str, content: bytes) -> bool:
         """Put bytes where nothing is; False where something is, for one of several creators it is true.
 
         Raises:
-            LakeWriteError: The system refused.
+            LakeError: The system refused.
         """
 
     def written_at(self, key: str) -> int | None:

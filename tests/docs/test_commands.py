@@ -11,8 +11,10 @@ import pandas as pd
 import pytest
 
 from forecast_assets import cli
+from forecast_assets.catalog import VIEWS
 from forecast_assets.settings import load_settings
 from forecast_assets.tables import Columns, lake_tables
+from resources.catalog import views
 from resources.lake import Lake
 from tests.docs.blocks import PAGES, ROOT, Block, all_blocks, spans
 
@@ -91,6 +93,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for week in WEEKS:
         for name, columns in lake_tables((80, 90, 95)).items():
             lake.write(name, week, table(columns))
+    lake.write_bytes(VIEWS, views(lake, lake_tables((80, 90, 95))).encode())
     return folder
 
 
@@ -104,7 +107,9 @@ def test_every_query_runs_on_the_documented_columns(
     folder: Path, block: Block, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(folder)
-    assert duckdb.sql(block.text).fetchall()
+    with duckdb.connect() as database:
+        database.execute((folder / ".forecast" / "lake" / VIEWS).read_text())
+        assert database.sql(block.text).fetchall()
 
 
 @named([block for block in all_blocks("python") if block.reason is None])

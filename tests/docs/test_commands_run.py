@@ -20,7 +20,11 @@ SHORTENED = {"--from 2022-11-11": "--from 2023-09-29"}  # six weeks stand for th
 SMALL = {"FORECAST_SEARCH": "quick", "FORECAST_STEP": "24", "FORECAST_MAX_HARMONICS": "2", "COLUMNS": "140"}
 NO_CONFIGURATION = {"GIT_CONFIG_GLOBAL": os.devnull, "GIT_CONFIG_NOSYSTEM": "1"}
 
-QUERY = "import duckdb, sys; duckdb.sql(sys.stdin.read()).show()"
+QUERY = """
+import duckdb, pathlib, sys
+duckdb.execute(pathlib.Path(".forecast/lake/catalog.sql").read_text())
+duckdb.sql(sys.stdin.read()).show()
+"""
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1200)]
 

@@ -15,6 +15,7 @@ import dagster as dg
 import duckdb
 import numpy as np
 import pandas as pd
+import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
@@ -105,6 +106,38 @@ def test_nothing_later_than_the_week_is_seen(refreshed: World) -> None:
 def test_sql_reads_the_forecast(refreshed: World) -> None:
     query = f"select count(*), min(ds) from read_parquet('{refreshed.lake.root}/forecast/week=2023-11-10/data.parquet')"
     assert duckdb.sql(query).fetchall() == [(52, datetime(2023, 11, 17))]
+
+
+_STORED = {
+    "string": {"string", "large_string"},
+    "timestamp": {"timestamp[us]", "timestamp[us, tz=UTC]"},
+    "double": {"double"},
+    "int": {"int64"},
+    "bool": {"bool"},
+}
+
+
+@pytest.mark.parametrize("table", tables.lake_tables((80, 90, 95)))
+def test_every_file_has_the_types_that_the_catalog_says(refreshed: World, table: str) -> None:
+    """Athena refuses a file whose types are others, an empty one too."""
+    found = pq.read_schema(BytesIO(refreshed.lake.read_bytes(refreshed.lake.key(table, WEEK))))
+    said = tables.lake_tables((80, 90, 95))[table]
+    assert set(found.names) == set(said)
+    assert {name: kind for name, (kind, _) in said.items() if str(found.field(name).type) not in _STORED[kind]} == {}
+
+
+def test_the_tables_have_names_in_sql(refreshed: World) -> None:
+    database = duckdb.connect()
+    database.execute((refreshed.lake.root / "catalog.sql").read_text())
+    for table in tables.lake_tables((80, 90, 95)):
+        [[rows]] = database.sql(f"select count(*) from {table}").fetchall()
+        assert rows == len(refreshed.lake.read(table, WEEK))
+    with dg.DagsterInstance.ephemeral() as instance:
+        job = refreshed.platform.defs.resolve_implicit_global_asset_job_def()
+        done = job.execute_in_process(asset_selection=[dg.AssetKey("catalog")], instance=instance)
+    [told] = done.asset_materializations_for_node("catalog")
+    example = str(told.metadata["example"].value).strip("`").removeprefix("sql")
+    assert database.sql(example).fetchall()[0][:2] == ("WGFUPUS2", datetime(2023, 11, 17))
 
 
 def test_the_endpoint_answers_over_http_what_the_lake_holds(refreshed: World) -> None:

@@ -1,0 +1,58 @@
+"""Catalog: the tables by name, for whoever asks in SQL."""
+
+from datetime import date
+from typing import Any
+
+import dagster as dg
+
+from forecast_assets.metadata import OWNERS, listed
+from forecast_assets.settings import Settings
+from forecast_assets.tables import lake_tables
+from resources import aws
+from resources.catalog import register, views
+from resources.lake import Lake
+
+VIEWS = "catalog.sql"
+"""The views of a lake on this machine, in the lake."""
+
+_EXAMPLE = """select unique_id, ds, mean, "{low}", "{high}"
+from forecast
+where week = date '{week}'
+order by unique_id, ds"""
+
+
+@dg.asset(
+    deps=["observations", "forecast", "forecast_accuracy", "forecast_changes"],
+    description="The lake's tables by name, the same for DuckDB on one machine and for Athena on AWS.",
+    group_name="serving",
+    kinds={"sql"},
+    owners=OWNERS,
+    code_version="1",
+)
+def catalog(
+    context: dg.AssetExecutionContext, settings: dg.ResourceParam[Settings], lake: Lake
+) -> dg.MaterializeResult[None]:
+    """Say which tables there are: to Glue, or in a file of views."""
+    tables = lake_tables(settings.levels)
+    if settings.compute == "aws":
+        client = aws.client("glue", settings.region)
+        done = register(client, settings.database, lake.uri, tables, progress=context.log.info)
+        console = f"https://{settings.region}.console.aws.amazon.com/athena/home?region={settings.region}#/query-editor"
+        where: dict[str, Any] = {
+            "database": settings.database,
+            "athena": dg.MetadataValue.url(console),
+            "new": listed(done.new),
+            "changed": listed(done.changed),
+            "removed": listed(done.removed),
+        }
+    else:
+        path = lake.write_bytes(VIEWS, f"-- duckdb -init {lake.where(VIEWS)}\n{views(lake, tables)}\n".encode())
+        where = {"views": dg.MetadataValue.path(path)}
+    example = dg.MetadataValue.md(f"```sql\n{_example(lake, settings)}\n```")
+    return dg.MaterializeResult(metadata={"tables": listed(tables), "example": example, **where})
+
+
+def _example(lake: Lake, settings: Settings) -> str:
+    week: date = max(lake.weeks("forecast"), default=date(2023, 11, 10))
+    level = f"{settings.levels[0]:g}"
+    return _EXAMPLE.format(week=week, low=f"lo-{level}", high=f"hi-{level}")
