@@ -208,13 +208,19 @@ def test_what_the_platform_may_not_do(base: Template, action: str, resource: str
     assert not may(base, "PlatformRole", action, resource)
 
 
-def test_managed_policies_fit(base: Template) -> None:
-    """6,144 characters, white space not counted."""
-    for name, resource in base.resources.items():
+def test_the_longest_names_of_the_settings_fit() -> None:
+    """6,144 characters a managed policy, 64 the name of a role, 63 that of a bucket."""
+    longest = load("base.yaml", "s" * 32, EndpointName="e" * 50, ModelGroup="g" * 63, Database="d" * 64)
+    region = "ap-southeast-1"
+    for name, resource in longest.resources.items():
+        properties = resource["Properties"]
         if resource["Type"] == "AWS::IAM::ManagedPolicy":
-            document = base.resolve(resource["Properties"]["PolicyDocument"])
-            # The longest names that settings allow are about 45 characters longer than these, in every ARN.
+            document = longest.resolve(properties["PolicyDocument"])
             assert len(json.dumps(document, separators=(",", ":"))) < 6144, name
+        elif resource["Type"] == "AWS::IAM::Role":
+            assert len(longest.resolve(properties["RoleName"]).replace(REGION, region)) <= 64, name
+    bucket = longest.resolve(longest.resources["Bucket"]["Properties"]["BucketName"])
+    assert len(bucket.replace(REGION, region)) <= 63
 
 
 # -- no more than is needed ------------------------------------------------------------------------------------------
