@@ -121,7 +121,7 @@ class Platform:
         except (FileNotFoundError, ForecasterError):
             return False
         registry = ModelRegistry(self.sagemaker.client(), group=self.settings.model_group)
-        return any(model.week == week and model.digest == digest for model in registry.models())
+        return registry.find(week=week, digest=digest) is not None
 
     def awaits_approval(self) -> bool:
         """Whether no model has been approved yet, so that nothing can be served."""
