@@ -24,7 +24,7 @@ def differences(endpoint: ModelEndpoint, artifact: Mapping[str, Any], settings: 
     Raises:
         EndpointError: The endpoint answers with an error, not in time, or not at all.
     """
-    found = {}
+    found: dict[str, str] = {}
     for name, entry in artifact["series"].items():
         for horizon, levels in ((settings.horizon, settings.levels), (1, (50.0,))):
             expected = forecaster.forecast(

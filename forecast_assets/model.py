@@ -22,7 +22,7 @@ from forecasting.configuration import Configuration
 from resources.archive import JobFiles
 from resources.lake import Lake
 from resources.sagemaker.platform import SageMaker
-from resources.sagemaker.registry import ModelRegistry
+from resources.sagemaker.registry import Candidate, ModelRegistry
 
 
 @weekly_asset(
@@ -114,14 +114,16 @@ def registered_model(
     packed = lake.write_bytes(key, artifacts.pack(artifact))
     lake.write_bytes(metrics_key, metrics(verdict, scores))
     model = ModelRegistry(sagemaker.client(), group=settings.model_group).register(
-        week=week,
-        digest=digest,
-        model_data=sagemaker.uri(key),
+        Candidate(
+            week=week,
+            digest=digest,
+            model_data=sagemaker.uri(key),
+            metrics=sagemaker.uri(metrics_key),
+            facts=facts(verdict, artifact, scores),
+        ),
         image=sagemaker.image("serving"),
         approval=approval_of(verdict, settings.approval),
         reason=verdict.reason,
-        facts=facts(verdict, artifact, scores),
-        metrics=sagemaker.uri(metrics_key),
         instance_types=capacity_types(settings),
     )
     if not verdict.passed:
@@ -178,4 +180,3 @@ def champion_configurations(settings: Settings, lake: Lake, sagemaker: SageMaker
             if name in settings.series and entry["model"] != "seasonal_naive"
         ]
     return pd.DataFrame(rows, columns=["unique_id", *(field.name for field in fields(Configuration))])
-

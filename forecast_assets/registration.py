@@ -54,7 +54,9 @@ def metrics(verdict: Verdict, scores: pd.DataFrame) -> bytes:
             for name in _SCORES
         },
         "series": {
-            str(name): {row["role"]: row for row in json.loads(rows.drop(columns="unique_id").to_json(orient="records"))}
+            str(name): {
+                row["role"]: row for row in json.loads(rows.drop(columns="unique_id").to_json(orient="records"))
+            }
             for name, rows in scores.groupby("unique_id")
         },
         "gate": json.loads(verdict.table.to_json(orient="records")),

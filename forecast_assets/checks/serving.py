@@ -17,8 +17,8 @@ _NO_MODEL = (
     "There is no approved model, so nothing can be served: refresh a week whose gate passes, or approve a model."
 )
 _TAKE_DOWN = (
-    "Take it down with `forecast endpoint stop` and bring it back with `forecast refresh`; read forecasts from the lake "
-    "until then."
+    "Take it down with `forecast endpoint stop` and bring it back with `forecast refresh`; read forecasts from the "
+    "lake until then."
 )
 
 

@@ -41,9 +41,7 @@ class EndpointConfigs:
         capacity: What `serverless` or `instances` gives.
     """
 
-    def __init__(
-        self, client: "SageMakerClient", *, endpoint: str, role_arn: str, capacity: Mapping[str, Any]
-    ) -> None:
+    def __init__(self, client: "SageMakerClient", *, endpoint: str, role_arn: str, capacity: Mapping[str, Any]) -> None:
         self._client, self._role_arn, self._capacity = client, role_arn, dict(capacity)
         self._prefix = f"{endpoint[:50]}-"
 

@@ -34,6 +34,26 @@ class ModelMissingError(aws.AwsError):
 
 
 @dataclass(frozen=True)
+class Candidate:
+    """An artifact that is to be registered.
+
+    Attributes:
+        week: What it was made from.
+        digest: SHA-256 of the artifact.
+        model_data: S3 URI of its `model.tar.gz`.
+        metrics: S3 URI of its scores as JSON.
+        facts: What is worth reading in the registry, such as scores. AWS takes letters, figures, spaces and
+            `_.:/=+-@` there, anything else becomes a space; at most 256 characters a value, at most 47 facts.
+    """
+
+    week: date
+    digest: str
+    model_data: str
+    metrics: str
+    facts: Mapping[str, str]
+
+
+@dataclass(frozen=True)
 class RegisteredModel:
     """A version in the registry.
 
@@ -80,15 +100,11 @@ class ModelRegistry:
 
     def register(
         self,
+        candidate: Candidate,
         *,
-        week: date,
-        digest: str,
-        model_data: str,
         image: str,
         approval: Approval,
         reason: str,
-        facts: Mapping[str, str],
-        metrics: str | None = None,
         instance_types: Sequence[str] = (),
     ) -> RegisteredModel:
         """Register an artifact, once: the same artifact of the same week is found again, not registered twice.
@@ -97,39 +113,18 @@ class ModelRegistry:
         of a version is left as it is.
 
         Args:
-            week: What it was made from.
-            digest: SHA-256 of the artifact.
-            model_data: S3 URI of its `model.tar.gz`.
+            candidate: The artifact.
             image: Image that serves it.
             approval: `Rejected` by the gate; else approved at once, or left to a person.
             reason: Of the approval, or of the rejection.
-            facts: What is worth reading in the registry, such as scores. AWS takes letters, figures, spaces and
-                `_.:/=+-@` there, anything else becomes a space; at most 256 characters a value.
-            metrics: S3 URI of its scores as JSON.
             instance_types: Of endpoints that will serve it, besides those that are always offered.
         """
-        found = self.find(week=week, digest=digest, passed_gate=approval != "Rejected")
+        found = self.find(week=candidate.week, digest=candidate.digest, passed_gate=approval != "Rejected")
         if found is not None:
             return found
         self._ensure_group()
-        gate = "failed" if approval == "Rejected" else "passed"
-        told = {**facts, "week": week.isoformat(), "digest": digest, "gate": gate}
-        statistics = {"ModelQuality": {"Statistics": {"ContentType": "application/json", "S3Uri": metrics}}}
-        answer = self._client.create_model_package(
-            ModelPackageGroupName=self._group,
-            ModelPackageDescription=_DESCRIPTION.format(week=week),
-            ModelApprovalStatus=approval,
-            InferenceSpecification={
-                "Containers": [{"Image": image, "ModelDataUrl": model_data}],
-                "SupportedContentTypes": ["application/json"],
-                "SupportedResponseMIMETypes": ["application/json", "text/csv"],
-                "SupportedRealtimeInferenceInstanceTypes": list(dict.fromkeys([*REALTIME_INSTANCES, *instance_types])),
-                "SupportedTransformInstanceTypes": list(TRANSFORM_INSTANCES),
-            },
-            CustomerMetadataProperties={key: _fact(value) for key, value in told.items()},
-            **({"ModelMetrics": statistics} if metrics else {}),
-        )
-        arn = answer["ModelPackageArn"]
+        request = package_request(candidate, image=image, approval=approval, instance_types=instance_types)
+        arn = self._client.create_model_package(ModelPackageGroupName=self._group, **request)["ModelPackageArn"]
         # It cannot be given at creation. Should this not be reached, a version lacks its reason and nothing else.
         self._client.update_model_package(
             ModelPackageArn=arn, ModelApprovalStatus=approval, ApprovalDescription=_line(reason)
@@ -175,12 +170,14 @@ class ModelRegistry:
     def _listed(self, approval: Approval | None = None) -> Iterator[_Listed]:
         from botocore.exceptions import ClientError
 
+        request: dict[str, Any] = {"ModelApprovalStatus": approval} if approval else {}
+        newest_first: dict[str, Any] = {
+            "SortBy": "CreationTime",
+            "SortOrder": "Descending",
+            "PaginationConfig": {"PageSize": 100},
+        }
         pages = self._client.get_paginator("list_model_packages").paginate(
-            ModelPackageGroupName=self._group,
-            SortBy="CreationTime",
-            SortOrder="Descending",
-            PaginationConfig={"PageSize": 100},
-            **({"ModelApprovalStatus": approval} if approval else {}),
+            ModelPackageGroupName=self._group, **newest_first, **request
         )
         try:
             for page in pages:
@@ -219,6 +216,27 @@ class ModelRegistry:
                 ModelPackageGroupDescription="Weekly demand for U.S. petroleum products",
             )
 
+
+def package_request(
+    candidate: Candidate, *, image: str, approval: Approval, instance_types: Sequence[str] = ()
+) -> dict[str, Any]:
+    """A `create_model_package` request, without its group."""
+    gate = "failed" if approval == "Rejected" else "passed"
+    told = {**candidate.facts, "week": candidate.week.isoformat(), "digest": candidate.digest, "gate": gate}
+    statistics = {"ContentType": "application/json", "S3Uri": candidate.metrics}
+    return {
+        "ModelPackageDescription": _DESCRIPTION.format(week=candidate.week),
+        "ModelApprovalStatus": approval,
+        "InferenceSpecification": {
+            "Containers": [{"Image": image, "ModelDataUrl": candidate.model_data}],
+            "SupportedContentTypes": ["application/json"],
+            "SupportedResponseMIMETypes": ["application/json", "text/csv"],
+            "SupportedRealtimeInferenceInstanceTypes": list(dict.fromkeys([*REALTIME_INSTANCES, *instance_types])),
+            "SupportedTransformInstanceTypes": list(TRANSFORM_INSTANCES),
+        },
+        "ModelMetrics": {"ModelQuality": {"Statistics": statistics}},
+        "CustomerMetadataProperties": {key: _fact(value) for key, value in told.items()},
+    }
 
 
 def _fact(text: str) -> str:

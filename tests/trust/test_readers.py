@@ -20,7 +20,7 @@ from resources.lake import Lake
 from resources.sagemaker.endpoint import ModelEndpoint
 from resources.sagemaker.endpoint_configs import serverless
 from resources.sagemaker.platform import SageMaker
-from resources.sagemaker.registry import ModelRegistry
+from resources.sagemaker.registry import Candidate, ModelRegistry
 from tests.served import fitted, sealed
 
 WEEK, NEIGHBOUR = date(2023, 11, 10), date(2023, 11, 3)
@@ -162,13 +162,16 @@ def test_the_endpoint_answers_with_one_model_while_models_follow_each_other(sage
         registry = ModelRegistry(sagemaker.client(), group="demand")
         models.append(
             registry.register(
-                week=WEEK,
-                digest=str(number),
-                model_data=sagemaker.uri(key),
+                Candidate(
+                    week=WEEK,
+                    digest=str(number),
+                    model_data=sagemaker.uri(key),
+                    metrics="s3://lake/metrics.json",
+                    facts={"passed": "WGFUPUS2"},
+                ),
                 image=sagemaker.image("serving"),
                 approval="Approved",
                 reason="it is a test",
-                facts={"passed": "WGFUPUS2"},
             )
         )
     endpoint = endpoint_of(sagemaker)
@@ -183,7 +186,11 @@ def test_the_endpoint_answers_with_one_model_while_models_follow_each_other(sage
     def read() -> set[Any]:
         return {answers.index(endpoint.invoke(asked))}  # an answer of neither model is a ValueError
 
-    with alternating(lambda number: endpoint.deploy(models[number], smoke_test=lambda _: None, max_wait_s=30, progress=lambda _: None)) as turns:
+    with alternating(
+        lambda number: endpoint.deploy(
+            models[number], smoke_test=lambda _: None, max_wait_s=30, progress=lambda _: None
+        )
+    ) as turns:
         seen, count = read_until_bored(read)
         while seen != {0, 1} and turns() < 4:  # a slow machine
             seen |= read()

@@ -23,7 +23,7 @@ from resources.sagemaker.endpoint_errors import (
     EndpointUpdateError,
 )
 from resources.sagemaker.local.clients import local_client, register_image
-from resources.sagemaker.registry import ModelRegistry, RegisteredModel
+from resources.sagemaker.registry import Candidate, ModelRegistry, RegisteredModel
 
 ROLE = "arn:aws:iam::000000000000:role/forecast"
 
@@ -77,13 +77,16 @@ class Platform:
         with tarfile.open(folder / "model.tar.gz", "w:gz") as archive:
             archive.add(folder / "answer.txt", "answer.txt")
         return self.registry.register(
-            week=week,
-            digest=answer,
-            model_data=f"s3://lake/models/{answer}/model.tar.gz",
+            Candidate(
+                week=week,
+                digest=answer,
+                model_data=f"s3://lake/models/{answer}/model.tar.gz",
+                metrics="s3://lake/metrics.json",
+                facts={"passed": "WGFUPUS2"},
+            ),
             image="test",
             approval="Approved" if approve else "PendingManualApproval",
             reason="it is a test",
-            facts={"passed": "WGFUPUS2"},
         )
 
     def deploy(self, model: RegisteredModel, endpoint: ModelEndpoint | None = None) -> bool:
@@ -98,7 +101,9 @@ class Platform:
         )
 
     def configs(self) -> set[str]:
-        return {item["EndpointConfigName"] for item in self.client.list_endpoint_configs(MaxResults=100)["EndpointConfigs"]}
+        return {
+            item["EndpointConfigName"] for item in self.client.list_endpoint_configs(MaxResults=100)["EndpointConfigs"]
+        }
 
     def models(self) -> set[str]:
         return {item["ModelName"] for item in self.client.list_models(MaxResults=100)["Models"]}
