@@ -169,7 +169,7 @@ def champion_configurations(settings: Settings, lake: Lake, sagemaker: SageMaker
     Returns:
         `unique_id` and a column for each hyper-parameter.
     """
-    champion = ModelRegistry(sagemaker.client(), group=settings.model_group).newest_approved(before=week)
+    champion = ModelRegistry(sagemaker.client(), group=settings.model_group).newest("Approved", before=week)
     rows = []
     if champion is not None:
         served = registered_artifact(lake, sagemaker, champion)

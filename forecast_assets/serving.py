@@ -36,7 +36,7 @@ def _capacity(endpoint: Endpoint) -> dict[str, Any]:
 
 def newest_approved(settings: Settings, sagemaker: SageMaker) -> RegisteredModel | None:
     """The model that the endpoint should serve."""
-    return ModelRegistry(sagemaker.client(), group=settings.model_group).newest_approved()
+    return ModelRegistry(sagemaker.client(), group=settings.model_group).newest("Approved")
 
 
 @dg.asset(

@@ -1,5 +1,6 @@
-"""The web application of an endpoint: `/ping`, `/invocations` and, for batch transform, `/execution-parameters`, as
-SageMaker calls them, and `/openapi.json`.
+"""The web application of an endpoint: what SageMaker calls, and `/openapi.json`.
+
+SageMaker calls `/ping`, `/invocations` and, before a batch transform, `/execution-parameters`.
 
 Errors are JSON, `{"error": ..., "field": ...}`: 400 for what cannot be answered, 405, 404, 406 (Accept), 408 (a body
 that does not come), 413 (over 1 MB), 415.

@@ -103,6 +103,11 @@ class ModelEndpoint:
         config, status = self._configs.name_of(model), self.status()
         return status is not None and status.is_in_service(config) and self._tested(status) == config
 
+    def package(self, config: str) -> str | None:
+        """The ARN of the version in the registry that a config serves, where that is known."""
+        with aws.asking(f"look at what endpoint {self.name} serves"):
+            return self._configs.package(config)
+
     def deploy(
         self,
         model: RegisteredModel,

@@ -67,10 +67,15 @@ class EndpointConfigs:
         """Whether a config is there: it may have been deleted by hand."""
         return _found(self._client.describe_endpoint_config, EndpointConfigName=name) is not None
 
+    def package(self, name: str) -> str | None:
+        """The ARN of the version in the registry that a config serves, where that is known."""
+        model: Mapping[str, Any] = _found(self._client.describe_model, ModelName=name) or {}
+        package: str | None = model.get("PrimaryContainer", {}).get("ModelPackageName")
+        return package
+
     def described(self, name: str) -> str:
-        """A config in words: the version in the registry that it serves, where that is known."""
-        model = _found(self._client.describe_model, ModelName=name) or {}
-        package = model.get("PrimaryContainer", {}).get("ModelPackageName", "")
+        """A config in words."""
+        package = self.package(name)
         return f"{package.partition('model-package/')[2]} (config {name})" if package else f"config {name}"
 
     def discard(self, name: str) -> None:

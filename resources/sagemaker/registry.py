@@ -140,14 +140,25 @@ class ModelRegistry:
                     return model
         return None
 
-    def newest_approved(self, *, before: date | None = None) -> RegisteredModel | None:
-        """The approved model of the newest week, the latest version of it; only weeks before a day if one is given.
+    def newest(self, approval: Approval, *, before: date | None = None) -> RegisteredModel | None:
+        """The model of the newest week that stands so, the latest version of it; only of weeks before a day if given.
 
         Weeks decide, not versions: a week that is refreshed or approved late deploys nothing.
         """
-        approved = (each for each in self._listed("Approved") if before is None or each.week < before)
-        newest = max(approved, key=lambda each: (each.week, each.version), default=None)
+        found = (each for each in self._listed(approval) if before is None or each.week < before)
+        newest = max(found, key=lambda each: (each.week, each.version), default=None)
         return None if newest is None else self._model(newest.arn)
+
+    def model(self, arn: str) -> RegisteredModel | None:
+        """A version by its ARN; None where it was deleted."""
+        from botocore.exceptions import ClientError
+
+        try:
+            return self._model(arn)
+        except ClientError as error:
+            if not aws.is_missing(error):
+                raise
+            return None
 
     def models(self) -> Iterator[RegisteredModel]:
         """Every model of the group, the latest version first; nothing where the group does not exist."""

@@ -121,7 +121,7 @@ FIRST, SECOND = date(2023, 11, 3), date(2023, 11, 10)
 
 
 def test_an_empty_registry_has_no_model(platform: Platform) -> None:
-    assert platform.registry.newest_approved() is None
+    assert platform.registry.newest("Approved") is None
 
 
 def test_the_same_artifact_of_a_week_is_registered_once(platform: Platform) -> None:
@@ -135,8 +135,8 @@ def test_the_newest_approved_is_by_week_then_version(platform: Platform) -> None
     platform.register("earlier", FIRST)
     latest = platform.register("again", SECOND)
     platform.register("waiting", date(2023, 11, 17), approve=False)
-    assert platform.registry.newest_approved() == latest
-    earlier = platform.registry.newest_approved(before=SECOND)
+    assert platform.registry.newest("Approved") == latest
+    earlier = platform.registry.newest("Approved", before=SECOND)
     assert earlier is not None
     assert earlier.digest == "earlier"
 
