@@ -5,7 +5,7 @@ import tarfile
 import textwrap
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from datetime import date
+from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +23,7 @@ from resources.sagemaker.endpoint_errors import (
     EndpointUpdateError,
 )
 from resources.sagemaker.local.clients import local_client, register_image
-from resources.sagemaker.registry import Candidate, ModelRegistry, RegisteredModel
+from resources.sagemaker.registry import Candidate, ModelMissingError, ModelRegistry, RegisteredModel
 
 ROLE = "arn:aws:iam::000000000000:role/forecast"
 
@@ -139,6 +139,35 @@ def test_the_newest_approved_is_by_week_then_version(platform: Platform) -> None
     earlier = platform.registry.newest("Approved", before=SECOND)
     assert earlier is not None
     assert earlier.digest == "earlier"
+
+
+def test_a_year_of_versions_is_one_list_and_one_description(
+    platform: Platform, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number in range(1, 53):
+        platform.register("one", FIRST - number * timedelta(weeks=1))
+    newest = platform.register("two", FIRST)
+    asked: list[str] = []
+    platform.client.meta.events.register("before-call.sagemaker", lambda model, **_: asked.append(model.name))
+    assert platform.registry.newest("Approved") == newest
+    assert platform.registry.find(week=FIRST, digest="two") == newest
+    assert asked == ["ListModelPackages", "DescribeModelPackage"] * 2
+
+
+def test_versions_that_others_registered_are_left_alone(platform: Platform) -> None:
+    ours = platform.register("one", FIRST)
+    platform.client.create_model_package(ModelPackageGroupName="demand", ModelApprovalStatus="Approved")
+    assert list(platform.registry.models()) == [ours]
+    assert platform.registry.newest("Approved") == ours
+
+
+def test_a_persons_word_is_kept_when_the_same_artifact_comes_again(platform: Platform) -> None:
+    model = platform.register("one", FIRST)
+    platform.registry.decide(model.version, "Rejected", reason="too high")
+    again = platform.register("one", FIRST)
+    assert (again.version, again.approval, again.reason) == (model.version, "Rejected", "too high")
+    with pytest.raises(ModelMissingError, match="demand has no version 7"):
+        platform.registry.decide(7, "Approved", reason="it is not there")
 
 
 def test_a_deployment_serves_the_model_and_a_second_one_changes_nothing(platform: Platform) -> None:
