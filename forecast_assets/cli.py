@@ -206,7 +206,8 @@ def stop() -> None:
     from forecast_assets.serving import model_endpoint
 
     platform = open_platform()
-    model_endpoint(platform.settings, platform.sagemaker).delete()
+    with err.status("Waiting until the last request is answered"):
+        model_endpoint(platform.settings, platform.sagemaker).delete()
     err.print(f"Endpoint {platform.settings.endpoint.name} is stopped.")
 
 

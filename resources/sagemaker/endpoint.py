@@ -15,6 +15,7 @@ from resources.sagemaker.endpoint_errors import (
     EndpointRefusedError,
     EndpointRollbackError,
     EndpointSmokeTestError,
+    EndpointStuckError,
     EndpointUpdateError,
 )
 from resources.sagemaker.registry import RegisteredModel
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
 TESTED = "forecast:tested"
 """The tag of an endpoint that names the config which passed its smoke test last: what is brought back."""
 
+_LONGEST_END_S = 600.0
+_SAY_S = 30.0
 _SETTLED = frozenset({"InService", "Failed", "OutOfService", "UpdateRollbackFailed"})
 _UPDATABLE = frozenset({"InService", "UpdateRollbackFailed"})
 _THROTTLED = frozenset({"Throttling", "ThrottlingException", "TooManyRequestsException", "RequestLimitExceeded"})
@@ -159,6 +162,11 @@ class ModelEndpoint:
                 progress(f"endpoint {self.name} is {current.status} ({current.reason}): making it anew")
                 self.delete()
                 current = None
+            if current is not None and not self._configs.can_follow(config, current.config):
+                self._configs.discard(config)
+                why = "SageMaker cannot move an endpoint from instances to serverless; take it down with `forecast "
+                why += "endpoint stop`, and `forecast refresh` makes it anew"
+                raise EndpointUpdateError(self.name, why, f"{self._configs.described(current.config)} serves on")
             if not self._changed(config, create=current is None):  # another deployment was faster: wait for it
                 return self._deploy(model, smoke_test, deadline, max_wait_s, progress)
 
@@ -203,12 +211,12 @@ class ModelEndpoint:
         progress(f"endpoint {self.name}: {why}: going back to {former or 'nothing, it was its first deployment'}")
         status = self._settled(deadline, progress)
         if status is not None and status.status not in _SETTLED:
-            found = f"it is still {status.status}"
-            raise EndpointRollbackError(self.name, why, former=former or "(none)", found=found)
+            return f"It is still {status.status}: run `forecast refresh` later, which tests what has come of it"
         if status is not None and status.status == "InService" and status.config != config:
             self._configs.discard(config)
             return f"{self._configs.described(status.config)} serves on"
-        if status is not None and (former is None or status.status not in _UPDATABLE):
+        stays = status is not None and former is not None and status.status in _UPDATABLE
+        if status is not None and not (stays and former and self._configs.can_follow(former, status.config)):
             self.delete()
             status = None
         if former is not None:
@@ -255,19 +263,23 @@ class ModelEndpoint:
 
         Raises:
             EndpointMissingError: There is no such endpoint.
+            EndpointStuckError: It does not go.
         """
         if self.status() is None:
             raise EndpointMissingError(self.name)
         with aws.asking(f"take down endpoint {self.name}"):
             self._client.delete_endpoint(EndpointName=self.name)
-        while self.status() is not None:
+        deadline = time.monotonic() + _LONGEST_END_S
+        while (status := self.status()) is not None:
+            if time.monotonic() > deadline:
+                raise EndpointStuckError(self.name, status.status, _LONGEST_END_S)
             time.sleep(self._poll_s)
 
     def _settled(self, deadline: float, progress: Callable[[str], None]) -> EndpointStatus | None:
         """How the endpoint stands once no change is under way, or at the deadline."""
         from botocore.exceptions import ClientError
 
-        seen = None
+        seen, began, said = None, time.monotonic(), 0.0
         while True:
             try:
                 status = self.status()
@@ -277,9 +289,11 @@ class ModelEndpoint:
             else:
                 if status is None or status.status in _SETTLED or time.monotonic() > deadline:
                     return status
-                if status.status != seen:
-                    progress(f"endpoint {self.name}: {status.status}")
-                    seen = status.status
+                now = time.monotonic()
+                if status.status != seen or now - said > _SAY_S:
+                    since = f" for {now - began:.0f} s" if status.status == seen else ""
+                    progress(f"endpoint {self.name}: {status.status}{since}")
+                    seen, said = status.status, now
             time.sleep(self._poll_s)
 
     def _changed(self, config: str, *, create: bool) -> bool:

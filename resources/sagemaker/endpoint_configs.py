@@ -65,7 +65,16 @@ class EndpointConfigs:
 
     def exists(self, name: str) -> bool:
         """Whether a config is there: it may have been deleted by hand."""
-        return _found(self._client.describe_endpoint_config, EndpointConfigName=name) is not None
+        return self._variant(name) is not None
+
+    def can_follow(self, name: str, current: str) -> bool:
+        """Whether an endpoint can be updated to a config: one on instances never becomes serverless."""
+        then, now = self._variant(name) or {}, self._variant(current) or {}
+        return "ServerlessConfig" not in then or "ServerlessConfig" in now
+
+    def _variant(self, name: str) -> Mapping[str, Any] | None:
+        found = _found(self._client.describe_endpoint_config, EndpointConfigName=name)
+        return found["ProductionVariants"][0] if found else None
 
     def package(self, name: str) -> str | None:
         """The ARN of the version in the registry that a config serves, where that is known."""

@@ -56,6 +56,15 @@ class EndpointRollbackError(EndpointError):
         )
 
 
+class EndpointStuckError(EndpointError):
+    """An endpoint does not go."""
+
+    def __init__(self, name: str, status: str, seconds: float) -> None:
+        super().__init__(
+            f"endpoint {name} is still {status} {seconds:.0f} s after it was to go: look at it in the console"
+        )
+
+
 class EndpointRefusedError(EndpointError):
     """The model behind the endpoint refused the request."""
 

@@ -320,6 +320,10 @@ def test_a_failed_gate_blocks_and_leaves_the_old_model_serving(refreshed: World,
     assert "The model registered before keeps serving" in said
     assert refreshed.lake.has("model_scores", date(2023, 11, 17)), "the candidate is there to be looked at"
     assert not refreshed.lake.has("forecast", date(2023, 11, 17))
+    assert world.platform.is_refused(date(2023, 11, 17))
+    assert not world.run("register", date(2023, 11, 17)).succeeded
+    rejected = next(refreshed.platform.registry.models())
+    assert (rejected.week, rejected.approval) == (date(2023, 11, 17), "Rejected")
     assert newest_approved(refreshed.settings, refreshed.platform.sagemaker) == serving
     assert refreshed.platform.is_deployed()
 

@@ -229,6 +229,21 @@ def test_a_bad_model_is_taken_back_and_the_one_before_serves_again(platform: Pla
     assert platform.deploy(platform.register("two", SECOND))
 
 
+def test_a_change_that_takes_too_long_is_left_to_the_next_deployment(
+    platform: Platform, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SAGEMAKER_LOCAL_STARTUP_S", "2")  # read by the supervisor, which starts with the first model
+    old = platform.register("one", FIRST)
+    platform.deploy(old)
+    slow = platform.register("never well", SECOND)
+    with pytest.raises(EndpointUpdateError, match=r"longer than endpoint.max_update_s.*It is still Updating: run"):
+        platform.endpoint.deploy(slow, smoke_test=lambda _: None, max_wait_s=0.1, progress=lambda _: None)
+    assert platform.endpoint.invoke({"periods": 1}) == "one"
+    assert not platform.endpoint.serves(old)
+    assert platform.deploy(platform.register("two", SECOND))
+    assert platform.endpoint.invoke({"periods": 1}) == "two"
+
+
 def test_a_bad_first_model_leaves_no_endpoint(platform: Platform, bad: str) -> None:
     kind, why = BAD[bad]
     with pytest.raises(kind, match=rf"{why}.* taken down and nothing serves"):
@@ -317,6 +332,30 @@ def test_an_endpoint_on_instances_serves_as_a_serverless_one_does(platform: Plat
     assert on_instances.invoke({"periods": 1}) == "one"
     [variant] = platform.client.describe_endpoint(EndpointName="demand")["ProductionVariants"]
     assert variant["CurrentInstanceCount"] == 2
+
+
+def test_an_endpoint_on_instances_is_not_taken_down_for_a_serverless_one_unasked(platform: Platform) -> None:
+    model = platform.register("one", FIRST)
+    on_instances = platform.with_capacity(instances(instance_type="ml.t2.medium", count=1))
+    platform.deploy(model, on_instances)
+    with pytest.raises(
+        EndpointUpdateError, match=r"from instances to serverless.*endpoint stop.*demand/1 .* serves on"
+    ):
+        platform.deploy(model)
+    assert on_instances.serves(model)
+    assert len(platform.configs()) == 1
+    platform.endpoint.delete()
+    assert platform.deploy(model)
+
+
+def test_a_way_back_to_serverless_makes_the_endpoint_anew(platform: Platform) -> None:
+    old = platform.register("one", FIRST)
+    platform.deploy(old)
+    with pytest.raises(EndpointSmokeTestError, match="demand/1 .* serves again"):
+        platform.deploy(
+            platform.register("liar", SECOND), platform.with_capacity(instances(instance_type="ml.t2.medium", count=1))
+        )
+    assert platform.endpoint.serves(old)
 
 
 def test_throttled_looks_are_tried_again(platform: Platform, monkeypatch: pytest.MonkeyPatch) -> None:
