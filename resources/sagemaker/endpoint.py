@@ -1,4 +1,4 @@
-"""The endpoint: brought to a registered model without dropping a request, tested, brought back, asked, taken down."""
+"""The endpoint: how it stands, brought to a registered model, asked, taken down."""
 
 import json
 import time
@@ -8,15 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 from resources import aws
 from resources.sagemaker.endpoint_configs import EndpointConfigs
+from resources.sagemaker.endpoint_deployment import EndpointDeployment
 from resources.sagemaker.endpoint_errors import (
     EndpointAnswerError,
-    EndpointError,
     EndpointMissingError,
     EndpointRefusedError,
-    EndpointRollbackError,
-    EndpointSmokeTestError,
     EndpointStuckError,
-    EndpointUpdateError,
 )
 from resources.sagemaker.registry import RegisteredModel
 
@@ -28,10 +25,6 @@ TESTED = "forecast:tested"
 """The tag of an endpoint that names the config which passed its smoke test last: what is brought back."""
 
 _LONGEST_END_S = 600.0
-_SAY_S = 30.0
-_SETTLED = frozenset({"InService", "Failed", "OutOfService", "UpdateRollbackFailed"})
-_UPDATABLE = frozenset({"InService", "UpdateRollbackFailed"})
-_THROTTLED = frozenset({"Throttling", "ThrottlingException", "TooManyRequestsException", "RequestLimitExceeded"})
 
 
 @dataclass(frozen=True)
@@ -104,7 +97,7 @@ class ModelEndpoint:
     def serves(self, model: RegisteredModel) -> bool:
         """Whether the endpoint is in service with this model, and has passed its smoke test."""
         config, status = self._configs.name_of(model), self.status()
-        return status is not None and status.is_in_service(config) and self._tested(status) == config
+        return status is not None and status.is_in_service(config) and self.tested(status) == config
 
     def package(self, config: str) -> str | None:
         """The ARN of the version in the registry that a config serves, where that is known."""
@@ -137,99 +130,16 @@ class ModelEndpoint:
             EndpointRollbackError: One of these, and what served before could not be brought back.
         """
         with aws.asking(f"deploy endpoint {self.name}"):
-            return self._deploy(model, smoke_test, time.monotonic() + max_wait_s, max_wait_s, progress)
-
-    def _deploy(
-        self,
-        model: RegisteredModel,
-        smoke_test: Callable[["ModelEndpoint"], None],
-        deadline: float,
-        max_wait_s: float,
-        progress: Callable[[str], None],
-    ) -> bool:
-        config = self._configs.name_of(model)
-        current = self._settled(deadline, progress)
-        if current is not None and current.status not in _SETTLED:
-            why = f"an earlier change is {current.status} for longer than endpoint.max_update_s"
-            raise EndpointUpdateError(self.name, why, "Nothing was changed")
-        tested = self._tested(current) if current else None
-        if current is not None and current.is_in_service(config):
-            if tested == config:
-                return False
-        else:
-            self._configs.ensure(model)
-            if current is not None and current.status not in _UPDATABLE:
-                progress(f"endpoint {self.name} is {current.status} ({current.reason}): making it anew")
-                self.delete()
-                current = None
-            if current is not None and not self._configs.can_follow(config, current.config):
-                self._configs.discard(config)
-                why = "SageMaker cannot move an endpoint from instances to serverless; take it down with `forecast "
-                why += "endpoint stop`, and `forecast refresh` makes it anew"
-                raise EndpointUpdateError(self.name, why, f"{self._configs.described(current.config)} serves on")
-            if not self._changed(config, create=current is None):  # another deployment was faster: wait for it
-                return self._deploy(model, smoke_test, deadline, max_wait_s, progress)
-
-        former = tested or (current.config if current else None)
-        failure = self._failure(config, smoke_test, deadline, progress)
-        if failure is not None:
-            kind, why = failure
-            now = self._brought_back(config, former, why, time.monotonic() + max_wait_s, progress)
-            raise kind(self.name, why, now)
-        self._passed(config)
-        gone = self._configs.prune(keep=self._keep, protected={config, former or config})
-        if gone:
-            progress(f"deleted {len(gone)} old endpoint configs and models")
-        return True
-
-    def _failure(
-        self,
-        config: str,
-        smoke_test: Callable[["ModelEndpoint"], None],
-        deadline: float,
-        progress: Callable[[str], None],
-    ) -> tuple[type[EndpointUpdateError | EndpointSmokeTestError], str] | None:
-        """What went wrong with a change that was asked for; None where the new config serves and passed its test."""
-        after = self._settled(deadline, progress)
-        if after is None or not after.is_in_service(config):
-            status = after.status if after else "Deleted"
-            late = "" if status in _SETTLED or after is None else "it takes longer than endpoint.max_update_s"
-            reason = late or (after.reason if after else "") or "SageMaker gives no reason; see the endpoint's log"
-            return EndpointUpdateError, f"{status}: {reason}"
-        progress(f"endpoint {self.name}: testing its answers")
-        try:
-            smoke_test(self)
-        except (EndpointError, aws.AwsError) as error:
-            return EndpointSmokeTestError, str(error)
-        return None
-
-    def _brought_back(
-        self, config: str, former: str | None, why: str, deadline: float, progress: Callable[[str], None]
-    ) -> str:
-        """Undo a change that failed: what serves now, as a sentence."""
-        former = former if former and former != config and self._configs.exists(former) else None
-        progress(f"endpoint {self.name}: {why}: going back to {former or 'nothing, it was its first deployment'}")
-        status = self._settled(deadline, progress)
-        if status is not None and status.status not in _SETTLED:
-            return f"It is still {status.status}: run `forecast refresh` later, which tests what has come of it"
-        if status is not None and status.status == "InService" and status.config != config:
-            self._configs.discard(config)
-            return f"{self._configs.described(status.config)} serves on"
-        stays = status is not None and former is not None and status.status in _UPDATABLE
-        if status is not None and not (stays and former and self._configs.can_follow(former, status.config)):
-            self.delete()
-            status = None
-        if former is not None:
-            self._changed(former, create=status is None)
-            status = self._settled(deadline, progress)
-            if status is None or not status.is_in_service(former):
-                found = f"it is {status.status} with {status.config} ({status.reason})" if status else "it is gone"
-                raise EndpointRollbackError(self.name, why, former=former, found=found)
-            self._passed(former)
-        self._configs.discard(config)
-        if former is None:
-            return "Nothing has passed before, so the endpoint was taken down and nothing serves"
-        return f"It was brought back: {self._configs.described(former)} serves again"
+            return EndpointDeployment(
+                self,
+                self._client,
+                self._configs,
+                smoke_test=smoke_test,
+                max_wait_s=max_wait_s,
+                keep=self._keep,
+                poll_s=self._poll_s,
+                progress=progress,
+            ).run(model)
 
     def invoke(self, payload: Mapping[str, Any]) -> Any:  # noqa: ANN401 - whatever JSON the model answers
         """The model's answer to a JSON request.
@@ -275,48 +185,13 @@ class ModelEndpoint:
                 raise EndpointStuckError(self.name, status.status, _LONGEST_END_S)
             time.sleep(self._poll_s)
 
-    def _settled(self, deadline: float, progress: Callable[[str], None]) -> EndpointStatus | None:
-        """How the endpoint stands once no change is under way, or at the deadline."""
-        from botocore.exceptions import ClientError
-
-        seen, began, said = None, time.monotonic(), 0.0
-        while True:
-            try:
-                status = self.status()
-            except ClientError as error:
-                if aws.error_code(error) not in _THROTTLED or time.monotonic() > deadline:
-                    raise
-            else:
-                if status is None or status.status in _SETTLED or time.monotonic() > deadline:
-                    return status
-                now = time.monotonic()
-                if status.status != seen or now - said > _SAY_S:
-                    since = f" for {now - began:.0f} s" if status.status == seen else ""
-                    progress(f"endpoint {self.name}: {status.status}{since}")
-                    seen, said = status.status, now
-            time.sleep(self._poll_s)
-
-    def _changed(self, config: str, *, create: bool) -> bool:
-        """Ask for the change; False where another deployment asked for one a moment ago."""
-        from botocore.exceptions import ClientError
-
-        change = self._client.create_endpoint if create else self._client.update_endpoint
-        try:
-            change(EndpointName=self.name, EndpointConfigName=config)
-        except ClientError as error:
-            message = error.response["Error"]["Message"]
-            if "already existing" not in message and "in-progress" not in message:
-                raise
-            return False
-        return True
-
-    def _tested(self, status: EndpointStatus) -> str | None:
+    def tested(self, status: EndpointStatus) -> str | None:
         """The config that passed its smoke test last."""
         pages = self._client.get_paginator("list_tags").paginate(ResourceArn=status.arn)
         tags = {tag["Key"]: tag["Value"] for page in pages for tag in page["Tags"]}
         return tags.get(TESTED)
 
-    def _passed(self, config: str) -> None:
+    def passed(self, config: str) -> None:
         """Remember that a config passed, for the deployments to come."""
         status = self.status()
         if status is not None:

@@ -32,7 +32,6 @@ sys.exit(__main__.main(["serve"], os.environ))
 @pytest.fixture
 def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
     monkeypatch.chdir(ROOT)
-    monkeypatch.setenv("SAGEMAKER_LOCAL_STARTUP_S", "3")
     made = World(tmp_path / "lake", tmp_path)
     made.platform.sagemaker.client()
     script = tmp_path / "liar.py"
