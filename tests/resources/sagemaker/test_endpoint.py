@@ -286,10 +286,7 @@ def test_what_is_brought_back_is_what_passed_last_not_what_happens_to_serve(plat
     assert platform.endpoint.serves(good)
 
 
-def test_a_way_back_that_fails_says_how_the_endpoint_stands(
-    platform: Platform, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("SAGEMAKER_LOCAL_STARTUP_S", "1")
+def test_a_way_back_that_fails_says_how_the_endpoint_stands(platform: Platform) -> None:
     platform.deploy(platform.register("one", FIRST))
     (platform.root / "s3/lake/models/one/model.tar.gz").write_bytes(b"no archive any more")
     with pytest.raises(EndpointRollbackError, match="it says liar.*could not be brought back: it is InService with"):
