@@ -70,18 +70,19 @@ def supervise(job: Supervised) -> None:
     job.save(TransformStartTime=time.time())
     try:
         faults = _transformed(job, process, instance, log)
+        stopped = job.stopping
+        if not stopped:
+            job.objects.upload(job.home / "output", job.request["TransformOutput"]["S3OutputPath"])
     except ClientFaultError as fault:
         _end(job, "Failed", FailureReason=f"ClientError: {fault}"[:LONGEST_REASON])
         return
     finally:
         process.terminate(_TERMINATION_S)
         job.save(children=[])
-    if job.stopping:
+    if stopped:
         _tidy(job)
         _end(job, "Stopped")
         return
-    output, target = job.home / "output", job.request["TransformOutput"]["S3OutputPath"]
-    job.objects.upload(output, target)
     if faults:
         side = "ClientError" if all(fault.client for fault in faults) else "AlgorithmError"
         _end(job, "Failed", FailureReason=f"{side}: {faults[0]} See job logs for more information"[:LONGEST_REASON])
