@@ -17,6 +17,7 @@ import click
 from rich.markup import escape
 from rich.table import Table
 
+from forecast_assets.commands import model
 from forecast_assets.commands.aws import aws
 from forecast_assets.commands.support import err, explained, open_platform, out
 from forecast_assets.lake import configured_lake
@@ -52,6 +53,9 @@ def main() -> None:
     """Weekly demand forecasts of U.S. petroleum products."""
 
 
+main.add_command(model.model)
+
+
 @main.command()
 @click.option("--week", type=Week(), help="The week to refresh, a Friday; the newest released one by default.")
 @click.option("--force", is_flag=True, help="Compute everything anew, even where nothing has changed.")
@@ -70,15 +74,18 @@ def refresh(week: date | None, *, force: bool) -> None:
             outcome = platform.run("weekly_refresh", instance, week=week, force=force)
             if not outcome.succeeded:  # where the gate held everything back, earlier forecasts are scored all the same
                 _score_again(platform, instance, only=week)
+                if platform.is_refused(week):  # the gate ended the run before the registry heard of the candidate
+                    platform.run("register", instance, week=week, quiet=True)
             _finish(outcome, f"The refresh of {week}")
         if not platform.is_deployed():
             _finish(platform.run("deploy", instance), "The deployment")
     _print_forecast(platform.lake, week)
-    if platform.awaits_approval():
+    if (waiting := platform.waiting()) is not None:
         err.print(
-            f"The model waits for approval in {platform.settings.model_group}; `forecast refresh` deploys it then."
+            f"Version {waiting.version}, of week {waiting.week}, waits for approval. `forecast model approve` lets it "
+            "serve; `forecast refresh` deploys it then."
         )
-    else:
+    if platform.has_approved():
         _print_endpoint(platform)
 
 
@@ -203,7 +210,8 @@ def stop() -> None:
     from forecast_assets.serving import model_endpoint
 
     platform = open_platform()
-    model_endpoint(platform.settings, platform.sagemaker).delete()
+    with err.status("Waiting until the last request is answered"):
+        model_endpoint(platform.settings, platform.sagemaker).delete()
     err.print(f"Endpoint {platform.settings.endpoint.name} is stopped.")
 
 
@@ -330,13 +338,15 @@ def _print_forecast(lake: Lake, week: date) -> None:
 
 
 def _print_endpoint(platform: "Platform") -> None:
-    from forecast_assets.serving import model_endpoint, newest_approved
+    from forecast_assets.serving import model_endpoint
 
     name = platform.settings.endpoint.name
-    found = model_endpoint(platform.settings, platform.sagemaker).status()
+    endpoint = model_endpoint(platform.settings, platform.sagemaker)
+    found = endpoint.status()
     if found is None:
         raise click.ClickException(f"there is no endpoint {name}: run `forecast refresh`")
-    model = newest_approved(platform.settings, platform.sagemaker)
+    package = endpoint.package(found.config)
+    model = platform.registry.model(package) if package else None
     url = platform.sagemaker.endpoint_url(name) if platform.sagemaker.mode == "local" else None
     out.print(
         f"Endpoint {name}: {found.status}"

@@ -6,12 +6,13 @@ from datetime import date
 import dagster as dg
 import pandas as pd
 
-from forecast_assets.artifacts import MODEL_FILES, keep_candidate_models, registered_artifact
+from forecast_assets.artifacts import MODEL_FILES, candidate_models, keep_candidate_models, registered_artifact
 from forecast_assets.failures import record_failures
-from forecast_assets.gate import Verdict, gated_artifact, verdict_of
+from forecast_assets.gate import gated_artifact, verdict_of
 from forecast_assets.metadata import listed, markdown_table, of_series, pictures, stored, weekly_asset
 from forecast_assets.outputs import failure_messages, training_files
 from forecast_assets.partitions import week_of
+from forecast_assets.registration import approval_of, capacity_types, facts, metrics
 from forecast_assets.requests import TRAINING_VERSION, fit_request
 from forecast_assets.settings import Settings
 from forecast_assets.tables import CHAMPIONS, DIAGNOSTICS, MODEL_SCORES, model_score_columns, schema
@@ -21,7 +22,7 @@ from forecasting.configuration import Configuration
 from resources.archive import JobFiles
 from resources.lake import Lake
 from resources.sagemaker.platform import SageMaker
-from resources.sagemaker.registry import ModelRegistry
+from resources.sagemaker.registry import Candidate, ModelRegistry
 
 
 @weekly_asset(
@@ -103,29 +104,38 @@ def model_diagnostics(context: dg.AssetExecutionContext, lake: Lake) -> dg.Mater
 def registered_model(
     context: dg.AssetExecutionContext, settings: dg.ResourceParam[Settings], lake: Lake, sagemaker: SageMaker
 ) -> dg.MaterializeResult[None]:
-    """Register what passed the gate."""
+    """Register what the gate lets through, and what it does not as rejected; then fail."""
     week = week_of(context.partition_key)
     verdict = verdict_of(lake, week, tolerance=settings.gate_tolerance)
-    if not verdict.passed:
-        raise dg.Failure(f"{verdict.reason} The model registered before keeps serving.", allow_retries=False)
-    artifact = gated_artifact(lake, verdict)
+    artifact = gated_artifact(lake, verdict) if verdict.passed else candidate_models(lake, week)[0]
+    scores = lake.read("model_scores", week)
     digest = artifact["digest"]
-    key = f"models/{digest}/model.tar.gz"
+    key, metrics_key = f"models/{digest}/model.tar.gz", f"models/{digest}/metrics.json"
     packed = lake.write_bytes(key, artifacts.pack(artifact))
+    lake.write_bytes(metrics_key, metrics(verdict, scores))
     model = ModelRegistry(sagemaker.client(), group=settings.model_group).register(
-        week=week,
-        digest=digest,
-        model_data=sagemaker.uri(key),
+        Candidate(
+            week=week,
+            digest=digest,
+            model_data=sagemaker.uri(key),
+            metrics=sagemaker.uri(metrics_key),
+            facts=facts(verdict, artifact, scores),
+        ),
         image=sagemaker.image("serving"),
-        approve=settings.approval == "automatic",
-        facts=_facts(verdict),
+        approval=approval_of(verdict, settings.approval),
+        reason=verdict.reason,
+        instance_types=capacity_types(settings),
     )
+    if not verdict.passed:
+        said = f"{verdict.reason} The model registered before keeps serving; this one is version {model.version} of "
+        raise dg.Failure(f"{said}{settings.model_group}, {model.approval}.", allow_retries=False)
     context.log.info(f"Version {model.version} of {settings.model_group}: {model.approval}")
     return dg.MaterializeResult(
         metadata={
             "arn": model.arn,
             "version": model.version,
             "approval": model.approval,
+            "reason": model.reason,
             "artifact": dg.MetadataValue.path(packed),
             "series_passed": len(verdict.passing),
             "series_held_back": len(verdict.held_back),
@@ -159,7 +169,7 @@ def champion_configurations(settings: Settings, lake: Lake, sagemaker: SageMaker
     Returns:
         `unique_id` and a column for each hyper-parameter.
     """
-    champion = ModelRegistry(sagemaker.client(), group=settings.model_group).newest_approved(before=week)
+    champion = ModelRegistry(sagemaker.client(), group=settings.model_group).newest("Approved", before=week)
     rows = []
     if champion is not None:
         served = registered_artifact(lake, sagemaker, champion)
@@ -171,11 +181,3 @@ def champion_configurations(settings: Settings, lake: Lake, sagemaker: SageMaker
         ]
     found = pd.DataFrame(rows, columns=["unique_id", *(field.name for field in fields(Configuration))])
     return found.astype({name: "bool" if kind == "bool" else "str" for name, (kind, _) in CHAMPIONS.items()})
-
-
-def _facts(verdict: Verdict) -> dict[str, str]:
-    """What the registry says of a model; it takes no empty text."""
-    return {
-        "passed": ",".join(verdict.passing)[:256],
-        "held_back": ",".join(verdict.held_back)[:256] or "none",
-    }

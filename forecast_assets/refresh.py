@@ -23,7 +23,7 @@ from resources.eia.resource import Eia
 from resources.lake import Lake, LakeError
 from resources.sagemaker.pipes import FORCE_TAG
 from resources.sagemaker.platform import SageMaker
-from resources.sagemaker.registry import ModelRegistry
+from resources.sagemaker.registry import ModelRegistry, RegisteredModel
 
 # The tables of a week, each with one that it is made from.
 _MADE_FROM = {
@@ -113,6 +113,17 @@ class Platform:
         times = {name: time for name, time in written.items() if time is not None}
         return len(times) == len(written) and all(times[source] <= times[name] for name, source in _MADE_FROM.items())
 
+    @property
+    def registry(self) -> ModelRegistry:
+        """The registered models."""
+        return ModelRegistry(self.sagemaker.client(), group=self.settings.model_group)
+
+    def is_refused(self, week: date) -> bool:
+        """Whether a week has a candidate that the gate refuses as a whole."""
+        if not self.lake.has("model_scores", week):
+            return False
+        return not verdict_of(self.lake, week, tolerance=self.settings.gate_tolerance).passed
+
     def _is_registered(self, week: date) -> bool:
         """Whether the registry has the model that a week's forecast was made with; a backfill registers none."""
         verdict = verdict_of(self.lake, week, tolerance=self.settings.gate_tolerance)
@@ -120,12 +131,18 @@ class Platform:
             digest = gated_artifact(self.lake, verdict)["digest"]
         except (FileNotFoundError, ForecasterError):
             return False
-        registry = ModelRegistry(self.sagemaker.client(), group=self.settings.model_group)
-        return any(model.week == week and model.digest == digest for model in registry.models())
+        return self.registry.find(week=week, digest=digest) is not None
 
-    def awaits_approval(self) -> bool:
-        """Whether no model has been approved yet, so that nothing can be served."""
-        return newest_approved(self.settings, self.sagemaker) is None
+    def has_approved(self) -> bool:
+        """Whether there is a model that may be served."""
+        return self.registry.newest("Approved") is not None
+
+    def waiting(self) -> RegisteredModel | None:
+        """The newest model that waits for a person's word, unless a newer one is approved."""
+        waiting, approved = self.registry.newest("PendingManualApproval"), self.registry.newest("Approved")
+        if waiting is None or approved is None:
+            return waiting
+        return waiting if (waiting.week, waiting.version) > (approved.week, approved.version) else None
 
     def is_deployed(self) -> bool:
         """Whether the endpoint serves the newest approved model, or there is none to serve."""

@@ -1,4 +1,4 @@
-"""The jobs: the weekly refresh, the replay of a week, its scores anew, and the deployment.
+"""The jobs: the weekly refresh, the replay of a week, its scores anew, its registration, and the deployment.
 
 Refresh and deployment are two jobs because one is by week and the other is not: a mixed job without a partition key
 fails, and a failed gate would paint the endpoint red though it serves on.
@@ -45,6 +45,14 @@ score = dg.define_asset_job(
     executor_def=_IN_PROCESS,
 )
 
+register = dg.define_asset_job(
+    "register",
+    selection=dg.AssetSelection.assets("registered_model"),
+    description="Register a week's candidate by what the gate says today: as rejected where it refuses it, as anew "
+    "where its tolerance has changed. It fails where the gate refuses.",
+    executor_def=_IN_PROCESS,
+)
+
 deploy = dg.define_asset_job(
     "deploy",
     selection=dg.AssetSelection.assets("forecast_endpoint", "catalog"),
@@ -52,4 +60,4 @@ deploy = dg.define_asset_job(
     executor_def=_IN_PROCESS,
 )
 
-default_jobs = [weekly_refresh, backfill, score, deploy]
+default_jobs = [weekly_refresh, backfill, score, register, deploy]

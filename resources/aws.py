@@ -95,3 +95,9 @@ def asking(what: str) -> Iterator[None]:
 def error_code(error: Any) -> str:  # noqa: ANN401 - botocore's ClientError, which is not imported at module level
     """What AWS calls an error."""
     return str(error.response["Error"].get("Code", ""))
+
+
+def is_missing(error: Any) -> bool:  # noqa: ANN401 - as above
+    """Whether SageMaker says that there is no such thing. It has a code of its own for that in few operations only."""
+    message = error.response["Error"]["Message"].lower()
+    return any(words in message for words in ("not exist", "not found", "could not find"))

@@ -18,6 +18,7 @@ import pytest
 
 from resources.lake import Lake, content_digest
 from resources.sagemaker.endpoint import ModelEndpoint
+from resources.sagemaker.endpoint_configs import serverless
 from resources.sagemaker.platform import SageMaker
 from tests.world import ROOT, WEEK
 
@@ -121,8 +122,9 @@ class Site:
             sagemaker.runtime(),
             name=ENDPOINT,
             role_arn=sagemaker.role_arn,
-            memory_mb=1024,
-            max_concurrency=20,
+            capacity=serverless(memory_mb=1024, max_concurrency=20),
+            keep=3,
+            poll_s=0.1,
         )
 
     def asks(self) -> Any:

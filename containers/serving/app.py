@@ -1,4 +1,6 @@
-"""The web application of an endpoint: `/ping` and `/invocations`, as SageMaker calls them, and `/openapi.json`.
+"""The web application of an endpoint: what SageMaker calls, and `/openapi.json`.
+
+SageMaker calls `/ping`, `/invocations` and, before a batch transform, `/execution-parameters`.
 
 Errors are JSON, `{"error": ..., "field": ...}`: 400 for what cannot be answered, 405, 404, 406 (Accept), 408 (a body
 that does not come), 413 (over 1 MB), 415.
@@ -15,7 +17,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from containers.serving.answer import as_csv, as_json, records
-from containers.serving.limits import BODY_LIMIT_BYTES, BODY_S
+from containers.serving.limits import BATCH, BODY_LIMIT_BYTES, BODY_S
 from containers.serving.request import RequestError, parse
 from forecasting.forecaster import SeriesForecaster
 
@@ -42,6 +44,9 @@ def create_app(artifact: Mapping[str, Any], *, default_series: str | None) -> St
         rows = records(series, asked)
         return Response(as_csv(rows) if form == "csv" else as_json(rows), media_type=MEDIA_TYPES[form])
 
+    async def execution_parameters(_request: Request) -> Response:
+        return Response(as_json(BATCH), media_type="application/json")
+
     async def description(_request: Request) -> Response:
         from containers.serving.description import describe  # few ask, and the start need not wait for it
 
@@ -52,6 +57,7 @@ def create_app(artifact: Mapping[str, Any], *, default_series: str | None) -> St
         routes=[
             Route("/ping", ping, methods=["GET"]),
             Route("/invocations", invocations, methods=["POST"]),
+            Route("/execution-parameters", execution_parameters, methods=["GET"]),
             Route("/openapi.json", description, methods=["GET"]),
         ],
         exception_handlers={RequestError: _refused, HTTPException: _http_error, Exception: _failed},

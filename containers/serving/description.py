@@ -11,6 +11,7 @@ from typing import Any
 from containers.serving import request
 from containers.serving.limits import (
     ANSWER_S,
+    BATCH,
     BODY_LIMIT_BYTES,
     BODY_S,
     CONNECTIONS,
@@ -84,6 +85,19 @@ def describe(series: tuple[str, ...], *, default_series: str | None, provenance:
                             },
                         },
                         **_errors(400, 406, 408, 413, 415, 503),
+                    },
+                },
+            },
+            "/execution-parameters": {
+                "get": {
+                    "operationId": "execution_parameters",
+                    "summary": "How SageMaker's batch transform should ask: a request a line.",
+                    "responses": {
+                        "200": {
+                            "description": "Names and values as SageMaker reads them.",
+                            "content": {"application/json": {"schema": {"type": "object", "required": list(BATCH)}}},
+                        },
+                        **_errors(503),
                     },
                 },
             },

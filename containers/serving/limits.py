@@ -14,3 +14,5 @@ KEEP_ALIVE_S = 5
 """Between an answer and the next request on the same connection; it is closed then."""
 CONNECTIONS = 512
 """At once: 503 beyond."""
+BATCH = {"MaxConcurrentTransforms": 2, "BatchStrategy": "SINGLE_RECORD", "MaxPayloadInMB": 1}
+"""How batch transform should ask: a request is one JSON object."""

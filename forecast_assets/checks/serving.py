@@ -2,18 +2,23 @@
 
 import dagster as dg
 
+from forecast_assets.answers import differences
 from forecast_assets.artifacts import DamagedModelError, registered_artifact
 from forecast_assets.serving import model_endpoint, newest_approved
 from forecast_assets.settings import Settings
-from forecasting import forecaster
 from resources.clock import Clock
 from resources.eia.calendar import due as release_due
 from resources.eia.calendar import newest_due
 from resources.lake import Lake
+from resources.sagemaker.endpoint_errors import EndpointError
 from resources.sagemaker.platform import SageMaker
 
 _NO_MODEL = (
     "There is no approved model, so nothing can be served: refresh a week whose gate passes, or approve a model."
+)
+_TAKE_DOWN = (
+    "Take it down with `forecast endpoint stop` and bring it back with `forecast refresh`; read forecasts from the "
+    "lake until then."
 )
 
 
@@ -23,7 +28,7 @@ _NO_MODEL = (
 def answers_as_artifact(
     context: dg.AssetCheckExecutionContext, settings: dg.ResourceParam[Settings], lake: Lake, sagemaker: SageMaker
 ) -> dg.AssetCheckResult:
-    """Ask the endpoint for every series and compare to the last bit."""
+    """Ask the endpoint for every series, after any deployment and whenever the check is run."""
     del context
     model = newest_approved(settings, sagemaker)
     if model is None:
@@ -33,18 +38,14 @@ def answers_as_artifact(
     except DamagedModelError as error:
         return dg.AssetCheckResult(passed=False, description=f"The answers have nothing to be compared with: {error}")
     endpoint = model_endpoint(settings, sagemaker)
-    differing = []
-    for name, entry in artifact["series"].items():
-        interval = forecaster.best_interval(entry)
-        expected = forecaster.forecast(entry, horizon=settings.horizon, levels=settings.levels, interval=interval)
-        answer = endpoint.invoke({"series": name, "periods": settings.horizon, "levels": list(settings.levels)})
-        if [{key: row[key] for key in expected[0]} for row in answer] != expected:
-            differing.append(name)
+    try:
+        differing = differences(endpoint, artifact, settings)
+    except EndpointError as error:
+        return dg.AssetCheckResult(passed=False, description=f"It does not answer: {error}. {_TAKE_DOWN}")
     return dg.AssetCheckResult(
         passed=not differing,
         description=f"It answers otherwise for {', '.join(differing)}: who asks it gets other numbers than the lake's. "
-        "Take it down with `forecast endpoint stop` and bring it back with `forecast refresh`; read forecasts from the "
-        "lake until then."
+        f"{_TAKE_DOWN}"
         if differing
         else "It answers as the artifact forecasts.",
         metadata={"series": len(artifact["series"]), "model": model.arn},

@@ -27,7 +27,7 @@ def explained(command: Callable[P, R]) -> Callable[P, R]:
     @functools.wraps(command)
     def wrapped(*args: P.args, **kwargs: P.kwargs) -> R:
         from resources.eia.errors import EiaError
-        from resources.sagemaker.endpoint import EndpointError
+        from resources.sagemaker.endpoint_errors import EndpointError
 
         try:
             return command(*args, **kwargs)

@@ -1,42 +1,30 @@
-"""The endpoint: brought to a registered model without dropping a request, asked, and taken down."""
+"""The endpoint: how it stands, brought to a registered model, asked, taken down."""
 
-import hashlib
 import json
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from resources import aws
+from resources.sagemaker.endpoint_configs import EndpointConfigs
+from resources.sagemaker.endpoint_deployment import EndpointDeployment
+from resources.sagemaker.endpoint_errors import (
+    EndpointAnswerError,
+    EndpointMissingError,
+    EndpointRefusedError,
+    EndpointStuckError,
+)
 from resources.sagemaker.registry import RegisteredModel
 
 if TYPE_CHECKING:
     from mypy_boto3_sagemaker import SageMakerClient
     from mypy_boto3_sagemaker_runtime import SageMakerRuntimeClient
 
+TESTED = "forecast:tested"
+"""The tag of an endpoint that names the config which passed its smoke test last: what is brought back."""
 
-class EndpointError(Exception):
-    """The endpoint is not as asked."""
-
-
-class EndpointMissingError(EndpointError):
-    """There is no such endpoint."""
-
-    def __init__(self, name: str) -> None:
-        super().__init__(f"there is no endpoint {name}: run `forecast refresh`, or the job `deploy`")
-
-
-class EndpointUpdateError(EndpointError):
-    """A deployment failed; the model that served before, if there was one, serves on."""
-
-    def __init__(self, name: str, *, status: str, reason: str) -> None:
-        super().__init__(f"endpoint {name} did not come into service ({status}): {reason}")
-
-
-class EndpointRefusedError(EndpointError):
-    """The model behind the endpoint refused the request."""
-
-    def __init__(self, name: str, message: str) -> None:
-        super().__init__(f"endpoint {name}: {message}")
+_LONGEST_END_S = 600.0
 
 
 @dataclass(frozen=True)
@@ -44,26 +32,33 @@ class EndpointStatus:
     """How an endpoint stands.
 
     Attributes:
+        arn: Its ARN.
         status: SageMaker's word, such as `InService`.
         config: Name of the endpoint config, which names the model's version.
         reason: Why the last change failed, if it did.
     """
 
+    arn: str
     status: str
     config: str
     reason: str | None
 
+    def is_in_service(self, config: str) -> bool:
+        """Whether it answers with a config, and with no other."""
+        return self.status == "InService" and self.config == config
+
 
 class ModelEndpoint:
-    """One serverless endpoint.
+    """One endpoint.
 
     Args:
         client: boto3 client of SageMaker.
         runtime: boto3 client of its runtime.
         name: The endpoint's name.
         role_arn: The role the model runs under.
-        memory_mb: Memory of one serverless instance, MiB.
-        max_concurrency: Requests answered at once.
+        capacity: What `endpoint_configs.serverless` or `endpoint_configs.instances` gives.
+        keep: How many endpoint configs and models are kept.
+        poll_s: Seconds between two looks at a change that is under way.
     """
 
     def __init__(
@@ -73,151 +68,131 @@ class ModelEndpoint:
         *,
         name: str,
         role_arn: str,
-        memory_mb: int,
-        max_concurrency: int,
+        capacity: Mapping[str, Any],
+        keep: int,
+        poll_s: float,
     ) -> None:
         self._client, self._runtime, self.name = client, runtime, name
-        self._role_arn = role_arn
-        self._serverless = {"MemorySizeInMB": memory_mb, "MaxConcurrency": max_concurrency}
+        self._keep, self._poll_s = keep, poll_s
+        self._configs = EndpointConfigs(client, endpoint=name, role_arn=role_arn, capacity=capacity)
 
     def status(self) -> EndpointStatus | None:
         """How it stands; None where there is none."""
         from botocore.exceptions import ClientError
 
-        try:
-            found = self._client.describe_endpoint(EndpointName=self.name)
-        except ClientError as error:
-            if "could not find" in error.response["Error"]["Message"].lower():
-                return None
-            raise
-        return EndpointStatus(found["EndpointStatus"], found.get("EndpointConfigName", ""), found.get("FailureReason"))
-
-    def config_name(self, model: RegisteredModel) -> str:
-        """The endpoint config that serves a model: immutable, so its name is a function of all that is in it."""
-        what = json.dumps([model.arn, model.digest, self._role_arn, self._serverless])
-        return f"{self.name[:50]}-{hashlib.sha256(what.encode()).hexdigest()[:12]}"
+        with aws.asking(f"look at endpoint {self.name}"):
+            try:
+                found = self._client.describe_endpoint(EndpointName=self.name)
+            except ClientError as error:
+                if aws.is_missing(error):
+                    return None
+                raise
+        return EndpointStatus(
+            found["EndpointArn"],
+            found["EndpointStatus"],
+            found.get("EndpointConfigName", ""),
+            found.get("FailureReason"),
+        )
 
     def serves(self, model: RegisteredModel) -> bool:
-        """Whether the endpoint is in service with this model."""
-        status = self.status()
-        return status is not None and status.status == "InService" and status.config == self.config_name(model)
+        """Whether the endpoint is in service with this model, and has passed its smoke test."""
+        config, status = self._configs.name_of(model), self.status()
+        return status is not None and status.is_in_service(config) and self.tested(status) == config
+
+    def package(self, config: str) -> str | None:
+        """The ARN of the version in the registry that a config serves, where that is known."""
+        with aws.asking(f"look at what endpoint {self.name} serves"):
+            return self._configs.package(config)
 
     def deploy(
         self,
         model: RegisteredModel,
         *,
+        smoke_test: Callable[["ModelEndpoint"], None],
         max_wait_s: float,
         progress: Callable[[str], None],
     ) -> bool:
         """Bring the endpoint to a model, creating or updating it; False where it served it already.
 
-        Another deployment that is under way is waited for.
+        Where the model does not come into service, or does not pass its test there, the endpoint is brought back to the
+        config that passed last, and the new config is deleted. Where none has passed, nothing is left to serve: an
+        endpoint that answers wrongly is worse than none. Another deployment that is under way is waited for.
+
+        Args:
+            model: What to serve.
+            smoke_test: Asks the endpoint and raises an `EndpointError` where it answers otherwise than the model.
+            max_wait_s: Longest wait for a change; the way back has as long.
+            progress: Told what happens.
 
         Raises:
-            EndpointUpdateError: The new model did not come into service; what served before serves on.
+            EndpointUpdateError: The new model did not come into service.
+            EndpointSmokeTestError: It did, and answered wrongly.
+            EndpointRollbackError: One of these, and what served before could not be brought back.
         """
-        deadline = time.monotonic() + max_wait_s
-        current = self._settled(deadline, progress)
-        config = self.config_name(model)
-        if current is not None and current.status == "InService" and current.config == config:
-            return False
-        self._ensure_config(model, config)
-        if current is not None and current.status != "InService":
-            progress(f"endpoint {self.name} is {current.status} ({current.reason}): making it anew")
-            self.delete()
-            current = self._settled(deadline, progress)
-        if not self._changed(config, create=current is None):
-            return self.deploy(model, max_wait_s=deadline - time.monotonic(), progress=progress)
-        after = self._settled(deadline, progress)
-        if after is None or after.status != "InService" or after.config != config:
-            raise EndpointUpdateError(
-                self.name,
-                status=after.status if after else "Deleted",
-                reason=(after.reason if after else None) or "SageMaker gives no reason; see the endpoint's log",
-            )
-        return True
+        with aws.asking(f"deploy endpoint {self.name}"):
+            return EndpointDeployment(
+                self,
+                self._client,
+                self._configs,
+                smoke_test=smoke_test,
+                max_wait_s=max_wait_s,
+                keep=self._keep,
+                poll_s=self._poll_s,
+                progress=progress,
+            ).run(model)
 
     def invoke(self, payload: Mapping[str, Any]) -> Any:  # noqa: ANN401 - whatever JSON the model answers
         """The model's answer to a JSON request.
 
         Raises:
             EndpointMissingError: There is no such endpoint.
-            EndpointRefusedError: The model refused the request.
+            EndpointRefusedError: The model refused the request, failed or took too long.
+            EndpointAnswerError: The answer is not JSON.
         """
         from botocore.exceptions import ClientError
 
-        if self.status() is None:
-            raise EndpointMissingError(self.name)
+        with aws.asking(f"invoke endpoint {self.name}"):
+            try:
+                answer = self._runtime.invoke_endpoint(
+                    EndpointName=self.name, ContentType="application/json", Body=json.dumps(payload).encode()
+                )
+                body = answer["Body"].read()
+            except ClientError as error:
+                if aws.error_code(error) == "ValidationError" and aws.is_missing(error):
+                    raise EndpointMissingError(self.name) from error
+                if aws.error_code(error) in aws.REMEDIES:
+                    raise
+                raise EndpointRefusedError(self.name, error.response["Error"]["Message"]) from error
         try:
-            answer = self._runtime.invoke_endpoint(
-                EndpointName=self.name, ContentType="application/json", Body=json.dumps(payload).encode()
-            )
-        except ClientError as error:
-            raise EndpointRefusedError(self.name, error.response["Error"]["Message"]) from error
-        return json.loads(answer["Body"].read())
+            return json.loads(body)
+        except ValueError as error:
+            raise EndpointAnswerError(self.name, f"{body[:80]!r} is not JSON") from error
 
     def delete(self) -> None:
         """Take the endpoint down.
 
         Raises:
             EndpointMissingError: There is no such endpoint.
+            EndpointStuckError: It does not go.
         """
         if self.status() is None:
             raise EndpointMissingError(self.name)
-        self._client.delete_endpoint(EndpointName=self.name)
-        self._client.get_waiter("endpoint_deleted").wait(
-            EndpointName=self.name, WaiterConfig={"Delay": 1, "MaxAttempts": 120}
-        )
-
-    def _settled(self, deadline: float, progress: Callable[[str], None]) -> EndpointStatus | None:
-        """How the endpoint stands once no change is under way."""
-        seen = None
-        while True:
-            status = self.status()
-            if status is None or status.status in {"InService", "Failed", "OutOfService"}:
-                return status
-            if status.status != seen:
-                progress(f"endpoint {self.name}: {status.status}")
-                seen = status.status
+        with aws.asking(f"take down endpoint {self.name}"):
+            self._client.delete_endpoint(EndpointName=self.name)
+        deadline = time.monotonic() + _LONGEST_END_S
+        while (status := self.status()) is not None:
             if time.monotonic() > deadline:
-                raise EndpointUpdateError(self.name, status=status.status, reason="it takes longer than max_update_s")
-            time.sleep(0.2)
+                raise EndpointStuckError(self.name, status.status, _LONGEST_END_S)
+            time.sleep(self._poll_s)
 
-    def _changed(self, config: str, *, create: bool) -> bool:
-        """Ask for the change; False where another deployment asked for one a moment ago."""
-        from botocore.exceptions import ClientError
+    def tested(self, status: EndpointStatus) -> str | None:
+        """The config that passed its smoke test last."""
+        pages = self._client.get_paginator("list_tags").paginate(ResourceArn=status.arn)
+        tags = {tag["Key"]: tag["Value"] for page in pages for tag in page["Tags"]}
+        return tags.get(TESTED)
 
-        change = self._client.create_endpoint if create else self._client.update_endpoint
-        try:
-            change(EndpointName=self.name, EndpointConfigName=config)
-        except ClientError as error:
-            message = error.response["Error"]["Message"]
-            if "already existing" not in message and "in-progress" not in message:
-                raise
-            return False
-        return True
-
-    def _ensure_config(self, model: RegisteredModel, config: str) -> None:
-        """Make the model and the endpoint config; where they exist they are right."""
-        self._create(
-            self._client.create_model,
-            ModelName=config,
-            ExecutionRoleArn=self._role_arn,
-            PrimaryContainer={"ModelPackageName": model.arn},
-        )
-        variant = {
-            "VariantName": "AllTraffic",
-            "ModelName": config,
-            "ServerlessConfig": self._serverless,
-        }
-        self._create(self._client.create_endpoint_config, EndpointConfigName=config, ProductionVariants=[variant])
-
-    @staticmethod
-    def _create(call: Callable[..., Any], **request: Any) -> None:
-        from botocore.exceptions import ClientError
-
-        try:
-            call(**request)
-        except ClientError as error:
-            if "already existing" not in error.response["Error"]["Message"]:
-                raise
+    def passed(self, config: str) -> None:
+        """Remember that a config passed, for the deployments to come."""
+        status = self.status()
+        if status is not None:
+            self._client.add_tags(ResourceArn=status.arn, Tags=[{"Key": TESTED, "Value": config}])

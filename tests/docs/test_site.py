@@ -21,7 +21,7 @@ from forecast_assets.tables import lake_tables
 from resources.aws import AwsError
 from resources.eia.errors import EiaError
 from resources.lake import LakeError
-from resources.sagemaker.endpoint import EndpointError
+from resources.sagemaker.endpoint_errors import EndpointError
 from resources.sagemaker.pipes import JobFailedError
 from tests.docs.blocks import ROOT
 

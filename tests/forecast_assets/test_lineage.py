@@ -268,8 +268,47 @@ def test_registered_model_alone_asks_for_its_weeks_verdict_and_refuses(copied: W
     data = failure.step_failure_data.user_failure_data
     assert data is not None
     assert "No series of 2023-11-10 passes the gate" in str(data.description)
-    assert "keeps serving" in str(data.description)
-    assert copied.registered() == []
+    assert "keeps serving; this one is version 1 of petroleum-demand, Rejected" in str(data.description)
+    [rejected] = copied.platform.registry.models()
+    assert (rejected.approval, rejected.passed_gate) == ("Rejected", False)
+    assert "No series of 2023-11-10 passes the gate: " in rejected.reason
+    assert newest_approved(copied.settings, copied.platform.sagemaker) is None
+    assert not copied.materialize("registered_model").success
+    assert len(copied.registered()) == 1, "the same candidate is rejected once"
+
+
+def test_what_the_gate_rejected_is_another_version_once_it_passes(copied: World) -> None:
+    scores = copied.lake.read("model_scores", WEEK)
+    fail_the_gate(copied, *SERIES)
+    copied.materialize("registered_model")
+    copied.lake.write("model_scores", WEEK, scores)
+    assert copied.materialize("registered_model").success
+    passed, rejected = copied.platform.registry.models()
+    assert (passed.version, passed.approval, passed.reason) == (
+        2,
+        "Approved",
+        "All 2 series of 2023-11-10 pass the gate.",
+    )
+    assert (rejected.version, rejected.approval) == (1, "Rejected")
+
+
+def test_a_registered_version_says_what_it_was_made_from_and_how_well_it_did(refreshed: World) -> None:
+    [model] = refreshed.platform.registry.models()
+    package = refreshed.platform.sagemaker.client().describe_model_package(ModelPackageName=model.arn)
+    scores = refreshed.lake.read("model_scores", WEEK).query("role == 'candidate'").set_index("unique_id")
+    statistics = package["ModelMetrics"]["ModelQuality"]["Statistics"]
+    stored = json.loads(refreshed.lake.read_bytes(refreshed.platform.sagemaker.key(statistics["S3Uri"])))
+    assert stored["regression_metrics"]["mase"]["value"] == pytest.approx(scores["mase"].mean())
+    assert stored["series"]["WGFUPUS2"]["candidate"]["mae"] == pytest.approx(scores.loc["WGFUPUS2", "mae"])
+    assert {row["unique_id"] for row in stored["gate"]} == set(SERIES)
+    told = package["CustomerMetadataProperties"]
+    assert (told["week"], told["gate"], told["passed"]) == ("2023-11-10", "passed", "WGFUPUS2 WREUPUS2")
+    assert float(told["mase.WREUPUS2"]) == pytest.approx(scores.loc["WREUPUS2", "mase"], rel=1e-5)
+    assert told["code_version"] == "2"
+    assert re.fullmatch(r"[0-9a-f]{16}(-[0-9a-f]{16})+", told["data_checksum"])
+    specification = package["InferenceSpecification"]
+    assert "ml.m5.large" in specification["SupportedTransformInstanceTypes"]
+    assert "ml.t2.medium" in specification["SupportedRealtimeInferenceInstanceTypes"]
 
 
 def test_registered_model_of_a_week_without_a_candidate_says_so(copied: World) -> None:
@@ -314,6 +353,10 @@ def test_a_failed_gate_blocks_and_leaves_the_old_model_serving(refreshed: World,
     assert "The model registered before keeps serving" in said
     assert refreshed.lake.has("model_scores", date(2023, 11, 17)), "the candidate is there to be looked at"
     assert not refreshed.lake.has("forecast", date(2023, 11, 17))
+    assert world.platform.is_refused(date(2023, 11, 17))
+    assert not world.run("register", date(2023, 11, 17)).succeeded
+    rejected = next(refreshed.platform.registry.models())
+    assert (rejected.week, rejected.approval) == (date(2023, 11, 17), "Rejected")
     assert newest_approved(refreshed.settings, refreshed.platform.sagemaker) == serving
     assert refreshed.platform.is_deployed()
 

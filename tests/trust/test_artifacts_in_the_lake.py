@@ -17,7 +17,7 @@ from forecast_assets.artifacts import DamagedModelError, candidate_models, regis
 from forecast_assets.checks.serving import answers_as_artifact
 from forecast_assets.serving import newest_approved
 from forecasting import artifact, schema
-from resources.sagemaker.registry import ModelRegistry, RegisteredModel
+from resources.sagemaker.registry import Candidate, ModelRegistry, RegisteredModel
 from tests.world import ROOT, WEEK, World, fingerprint
 
 NEXT = WEEK + timedelta(weeks=1)
@@ -47,12 +47,16 @@ def register(world: World, content: dict[str, object], week: date) -> Registered
     key = f"models/{content['digest']}/model.tar.gz"
     world.lake.write_bytes(key, artifact.pack(content))
     return ModelRegistry(sagemaker.client(), group=world.settings.model_group).register(
-        week=week,
-        digest=str(content["digest"]),
-        model_data=sagemaker.uri(key),
+        Candidate(
+            week=week,
+            digest=str(content["digest"]),
+            model_data=sagemaker.uri(key),
+            metrics=sagemaker.uri(f"models/{content['digest']}/metrics.json"),
+            facts={"passed": SERIES, "held_back": "none"},
+        ),
         image=sagemaker.image("serving"),
-        approve=True,
-        facts={"passed": SERIES, "held_back": "none"},
+        approval="Approved",
+        reason="it is a test",
     )
 
 

@@ -18,8 +18,9 @@ from forecasting import artifact as artifacts
 from forecasting.configuration import SEASONAL_NAIVE, Configuration
 from resources.lake import Lake
 from resources.sagemaker.endpoint import ModelEndpoint
+from resources.sagemaker.endpoint_configs import serverless
 from resources.sagemaker.platform import SageMaker
-from resources.sagemaker.registry import ModelRegistry
+from resources.sagemaker.registry import Candidate, ModelRegistry
 from tests.served import fitted, sealed
 
 WEEK, NEIGHBOUR = date(2023, 11, 10), date(2023, 11, 3)
@@ -145,8 +146,9 @@ def endpoint_of(sagemaker: SageMaker) -> ModelEndpoint:
         sagemaker.runtime(),
         name="demand",
         role_arn=sagemaker.role_arn,
-        memory_mb=1024,
-        max_concurrency=5,
+        capacity=serverless(memory_mb=1024, max_concurrency=5),
+        keep=3,
+        poll_s=0.1,
     )
 
 
@@ -160,27 +162,35 @@ def test_the_endpoint_answers_with_one_model_while_models_follow_each_other(sage
         registry = ModelRegistry(sagemaker.client(), group="demand")
         models.append(
             registry.register(
-                week=WEEK,
-                digest=str(number),
-                model_data=sagemaker.uri(key),
+                Candidate(
+                    week=WEEK,
+                    digest=str(number),
+                    model_data=sagemaker.uri(key),
+                    metrics="s3://lake/metrics.json",
+                    facts={"passed": "WGFUPUS2"},
+                ),
                 image=sagemaker.image("serving"),
-                approve=True,
-                facts={"passed": "WGFUPUS2"},
+                approval="Approved",
+                reason="it is a test",
             )
         )
     endpoint = endpoint_of(sagemaker)
-    endpoint.deploy(models[0], max_wait_s=30, progress=lambda _: None)
+    endpoint.deploy(models[0], smoke_test=lambda _: None, max_wait_s=30, progress=lambda _: None)
     asked = {"periods": 26, "levels": [80], "interval": "normal", "series": ["WGFUPUS2"]}
     answers = []
     for model in models:
-        endpoint.deploy(model, max_wait_s=30, progress=lambda _: None)
+        endpoint.deploy(model, smoke_test=lambda _: None, max_wait_s=30, progress=lambda _: None)
         answers.append(endpoint.invoke(asked))
     assert answers[0] != answers[1]
 
     def read() -> set[Any]:
         return {answers.index(endpoint.invoke(asked))}  # an answer of neither model is a ValueError
 
-    with alternating(lambda number: endpoint.deploy(models[number], max_wait_s=30, progress=lambda _: None)) as turns:
+    with alternating(
+        lambda number: endpoint.deploy(
+            models[number], smoke_test=lambda _: None, max_wait_s=30, progress=lambda _: None
+        )
+    ) as turns:
         seen, count = read_until_bored(read)
         while seen != {0, 1} and turns() < 4:  # a slow machine
             seen |= read()

@@ -3,31 +3,22 @@
 Standard library only: supervisors import this without the site packages.
 """
 
-import contextlib
 import fcntl
 import shutil
-import signal
-import socket
-import subprocess
-import tarfile
 import threading
 import time
 import uuid
 from pathlib import Path
 
-from resources.sagemaker.local.logs import LogWriter
-from resources.sagemaker.local.objects import ObjectError
-from resources.sagemaker.local.processes import container_environment, signal_group, start_child, started_at
-from resources.sagemaker.local.store import ENDPOINT_CONFIG, MODEL, REGION, Store, Wire
-from resources.sagemaker.local.supervision import ClientFaultError, Supervised, image_command, setting
+from resources.sagemaker.local.serving_process import STARTUP_S, ServingProcess
+from resources.sagemaker.local.store import ENDPOINT_CONFIG, MODEL, Store, Wire
+from resources.sagemaker.local.supervision import ClientFaultError, Supervised
 
 BUSY = "busy"
 """The lock file of a deployment that its invocations share."""
 
 _INSTANCE_BODY_BYTES = 6 * 1024 * 1024
 _SERVERLESS_BODY_BYTES = 4 * 1024 * 1024
-_STARTUP_S = 480.0
-_PING_S = 2.0
 _DRAIN_S = 60.0
 _TERMINATION_S = 30.0
 
@@ -57,45 +48,13 @@ class Deployment:
         self._home = endpoint.home / str(generation)
         self._home.mkdir()
         (self._home / BUSY).touch()
-        self._fetch()
-        self._process: subprocess.Popen[bytes] | None = None
-        self._port = 0
-
-    def _fetch(self) -> None:
-        model, objects = self._home / "ml" / "model", self._endpoint.objects
-        model.mkdir(parents=True)
-        source = self._container.get("ModelDataSource", {}).get("S3DataSource")
-        url = source["S3Uri"] if source else self._container.get("ModelDataUrl")
-        if url is None:
-            return
-        try:
-            if source and source["CompressionType"] == "None":
-                objects.download(url, model)
-            else:
-                objects.extract(url, model)
-        except (OSError, tarfile.TarError, ObjectError) as error:
-            raise ClientFaultError(f"Failed to download model data from {url}: {error}") from error
+        self._process = ServingProcess(endpoint, self._home, self._container)
+        self._process.fetch_model()
 
     def start(self) -> Wire:
         """Start a serving process on a free port. Returns what identifies it later."""
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            self._port = probe.getsockname()[1]
-        command = image_command(self._endpoint.root, self._container["Image"], "serve", [], [])
-        environment = self._container.get("Environment", {}) | {
-            "SM_ML_ROOT": str(self._home / "ml"),
-            "SAGEMAKER_BIND_TO_PORT": str(self._port),
-            "AWS_REGION": REGION,
-        }
-        try:
-            process, output = start_child(command, environment=container_environment(environment), folder=self._home)
-        except OSError as error:
-            raise ClientFaultError(f"The command of the image cannot be started: {error}") from error
         stream = f"{self._variant['VariantName']}/i-{uuid.uuid4().hex[:17]}"
-        log = LogWriter(self._endpoint.root, f"Endpoints/{self._endpoint.home.name}", stream)
-        threading.Thread(target=lambda: [None for _ in log.copy(output)], daemon=True).start()
-        self._process = process
-        return {"pid": process.pid, "started": started_at(process.pid)}
+        return self._process.start(environment={}, log_group=f"Endpoints/{self._endpoint.home.name}", stream=stream)
 
     def wait_until_up(self) -> None:
         """Wait for a ping to succeed.
@@ -103,34 +62,17 @@ class Deployment:
         Raises:
             ClientFaultError: The process ended, the time for starting is over, or the endpoint is to go.
         """
-        limit = self._variant.get("ContainerStartupHealthCheckTimeoutInSeconds", _STARTUP_S)
-        end = time.monotonic() + setting("STARTUP_S", limit)
-        while self.running and time.monotonic() < end and not self._endpoint.stopping:
-            if self._answers_ping() and self.running:
-                return
-            time.sleep(0.02)
-        raise ClientFaultError(
-            f"The primary container for production variant {self._variant['VariantName']} did not pass the ping "
-            "health check. Please check CloudWatch logs for this endpoint."
-        )
-
-    def _answers_ping(self) -> bool:
-        import http.client  # 20 ms that training and processing jobs need not wait for
-
-        connection = http.client.HTTPConnection("127.0.0.1", self._port, timeout=_PING_S)
-        try:
-            # A kept connection would hold up the graceful end of the server for as long as it is open.
-            connection.request("GET", "/ping", headers={"Connection": "close"})
-            return connection.getresponse().status == 200
-        except (OSError, http.client.HTTPException):
-            return False
-        finally:
-            connection.close()
+        limit_s = self._variant.get("ContainerStartupHealthCheckTimeoutInSeconds", STARTUP_S)
+        if not self._process.comes_up(limit_s):
+            raise ClientFaultError(
+                f"The primary container for production variant {self._variant['VariantName']} did not pass the ping "
+                "health check. Please check CloudWatch logs for this endpoint."
+            )
 
     @property
     def running(self) -> bool:
         """Is the serving process there?"""
-        return self._process is not None and self._process.poll() is None
+        return self._process.running
 
     @property
     def live(self) -> Wire:
@@ -138,7 +80,7 @@ class Deployment:
         serverless = "ServerlessConfig" in self._variant
         return {
             "generation": self.generation,
-            "port": self._port,
+            "port": self._process.port,
             "variant": self._variant["VariantName"],
             "body_bytes": _SERVERLESS_BODY_BYTES if serverless else _INSTANCE_BODY_BYTES,
         }
@@ -161,18 +103,12 @@ class Deployment:
 
     def kill(self) -> None:
         """End the process and all of its group now."""
-        if self._process is not None:
-            signal_group(self._process.pid, signal.SIGKILL)
-            self._process.wait()
+        self._process.kill()
 
     def retire(self) -> None:
         """Wait until no invocation is left (60 s at most), end the process (30 s at most), remove the folder."""
         _wait_for_lock(self._home / BUSY, _DRAIN_S)
-        if self._process is not None:
-            self._process.terminate()
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                self._process.wait(_TERMINATION_S)
-            self.kill()
+        self._process.terminate(_TERMINATION_S)
         shutil.rmtree(self._home)
         self.gone.set()
 

@@ -63,7 +63,10 @@ class Endpoints(Base):
         return self._endpoint(request["EndpointName"])
 
     def update_endpoint(self, request: Wire) -> Wire:
-        """UpdateEndpoint. The present configuration must still be there, as on AWS."""
+        """UpdateEndpoint. The present configuration must still be there, as on AWS.
+
+        A serverless endpoint can be moved to instances, and never back.
+        """
         name = request["EndpointName"]
         self._endpoint(name)
         home = self.store.folder(ENDPOINT, name)
@@ -72,8 +75,10 @@ class Endpoints(Base):
             _check_settled(endpoint)
             if endpoint["EndpointStatus"] != "InService":
                 raise invalid(f'Cannot update endpoint "{ENDPOINT.arn(name)}": it is {endpoint["EndpointStatus"]}.')
-            self._found(ENDPOINT_CONFIG, endpoint["EndpointConfigName"])
-            self._found(ENDPOINT_CONFIG, request["EndpointConfigName"])
+            now = self._found(ENDPOINT_CONFIG, endpoint["EndpointConfigName"])
+            then = self._found(ENDPOINT_CONFIG, request["EndpointConfigName"])
+            if _is_serverless(then) and not _is_serverless(now):
+                raise invalid(f'Cannot update endpoint "{ENDPOINT.arn(name)}" from instances to serverless.')
             generation = endpoint["generation"] + 1
             put_json(home / DESIRED, {"generation": generation, "config": request["EndpointConfigName"]})
         self.store.wake(ENDPOINT, name)
@@ -111,6 +116,10 @@ class Endpoints(Base):
         return endpoint | (
             {"EndpointStatus": "Updating"} if waiting and endpoint["EndpointStatus"] == "InService" else {}
         )
+
+
+def _is_serverless(config: Wire) -> bool:
+    return "ServerlessConfig" in config["ProductionVariants"][0]
 
 
 def _check_settled(endpoint: Wire) -> None:

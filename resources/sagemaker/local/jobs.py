@@ -11,6 +11,7 @@ from resources.sagemaker.local.store import (
     PROCESSING_JOB,
     REGION,
     TRAINING_JOB,
+    TRANSFORM_JOB,
     Kind,
     Wire,
     put_json,
@@ -89,7 +90,7 @@ class Jobs(Base):
 
     def _job(self, kind: Kind, name: str) -> Wire:
         missing = "Requested resource not found."
-        if kind == PROCESSING_JOB:
+        if kind in {PROCESSING_JOB, TRANSFORM_JOB}:
             missing = f"Could not find requested job with name: {name}"
         return self._found(kind, name, missing=invalid(missing))
 
@@ -106,7 +107,7 @@ class Jobs(Base):
         if "TrainingImage" not in algorithm:
             raise invalid("AlgorithmSpecification must have a TrainingImage.")
         _check_metrics(algorithm.get("MetricDefinitions", []))
-        _check_one_instance(request.get("ResourceConfig", {}), "training job")
+        check_one_instance(request.get("ResourceConfig", {}), "training job")
         _check_spot(request)
         self._check_address(request["OutputDataConfig"]["S3OutputPath"])
         if request["OutputDataConfig"].get("CompressionType", "GZIP") != "GZIP":
@@ -142,7 +143,7 @@ class Jobs(Base):
             )
 
     def _check_processing(self, request: Wire) -> None:
-        _check_one_instance(request["ProcessingResources"]["ClusterConfig"], "processing job")
+        check_one_instance(request["ProcessingResources"]["ClusterConfig"], "processing job")
         paths = []
         for item in request.get("ProcessingInputs", []):
             source = item.get("S3Input", {})
@@ -181,7 +182,8 @@ def _check_metrics(definitions: list[Wire]) -> None:
             raise invalid(f"Metric {item['Name']}: {item['Regex']!r} has no group that captures the value.")
 
 
-def _check_one_instance(config: Wire, what: str) -> None:
+def check_one_instance(config: Wire, what: str) -> None:
+    """Refuse more than one instance, as an account does that has reached its limit."""
     count, instance = config.get("InstanceCount", 1), config.get("InstanceType", "local")
     if count > 1:
         raise AwsError(

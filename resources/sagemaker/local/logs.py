@@ -67,7 +67,7 @@ def groups(root: Path) -> list[str]:
 
 
 def _group_folders(top: Path) -> Iterator[Path]:
-    for name in ("TrainingJobs", "ProcessingJobs"):
+    for name in ("TrainingJobs", "ProcessingJobs", "TransformJobs"):
         if (top / name).is_dir():
             yield top / name
     if (top / "Endpoints").is_dir():

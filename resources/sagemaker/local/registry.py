@@ -24,6 +24,8 @@ _UPDATED = (
     *("ModelLifeCycle", "ModelPackageRegistrationType"),
 )
 
+_LEFT_OUT_IF_EMPTY = frozenset({"CustomerMetadataProperties", "AdditionalInferenceSpecifications"})
+
 
 class Registry(Base):
     """Models, model package groups and model packages."""
@@ -114,7 +116,8 @@ class Registry(Base):
     def describe_model_package(self, request: Wire) -> Wire:
         """DescribeModelPackage, by ARN or by ``group/version``."""
         package = self._package(_name(request["ModelPackageName"]))
-        return package | {"ModelPackageName": package["ModelPackageGroupName"]}
+        told = {key: value for key, value in package.items() if value or key not in _LEFT_OUT_IF_EMPTY}
+        return told | {"ModelPackageName": package["ModelPackageGroupName"]}
 
     def update_model_package(self, request: Wire) -> Wire:
         """UpdateModelPackage: approval, metadata and description."""
@@ -131,8 +134,8 @@ class Registry(Base):
             more = request.get("AdditionalInferenceSpecificationsToAdd", [])
             specifications = record.get("AdditionalInferenceSpecifications", []) + more
             changes |= {
-                "CustomerMetadataProperties": metadata or None,
-                "AdditionalInferenceSpecifications": specifications or None,
+                "CustomerMetadataProperties": metadata,
+                "AdditionalInferenceSpecifications": specifications,
                 "LastModifiedTime": time.time(),
                 "LastModifiedBy": _NOBODY,
             }

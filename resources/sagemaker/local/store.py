@@ -68,6 +68,7 @@ class Kind:
 
 TRAINING_JOB = Kind("TrainingJob", "train", "training-job", "training job")
 PROCESSING_JOB = Kind("ProcessingJob", "process", "processing-job", "processing job")
+TRANSFORM_JOB = Kind("TransformJob", "transform", "transform-job", "transform job")
 MODEL = Kind("Model", "model", "model", "model")
 MODEL_PACKAGE_GROUP = Kind("ModelPackageGroup", "group", "model-package-group", "model package group")
 MODEL_PACKAGE = Kind("ModelPackage", "package", "model-package", "model package")
@@ -76,13 +77,14 @@ ENDPOINT = Kind("Endpoint", "endpoint", "endpoint", "endpoint")
 KINDS = (
     TRAINING_JOB,
     PROCESSING_JOB,
+    TRANSFORM_JOB,
     MODEL,
     MODEL_PACKAGE_GROUP,
     MODEL_PACKAGE,
     ENDPOINT_CONFIG,
     ENDPOINT,
 )
-SUPERVISED = frozenset({TRAINING_JOB, PROCESSING_JOB, ENDPOINT})
+SUPERVISED = frozenset({TRAINING_JOB, PROCESSING_JOB, TRANSFORM_JOB, ENDPOINT})
 
 
 class ExistsError(Exception):
@@ -289,4 +291,6 @@ def _lost(kind: Kind, reason: str) -> Wire:
         ended |= {"SecondaryStatus": "Failed", "TrainingEndTime": now}
     if kind == PROCESSING_JOB:
         ended |= {"ProcessingEndTime": now}
+    if kind == TRANSFORM_JOB:
+        ended |= {"TransformEndTime": now}
     return ended

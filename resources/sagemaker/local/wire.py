@@ -25,6 +25,8 @@ Response = tuple[int, dict[str, str], bytes]
 
 _FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 _TARGETS = {"SageMaker": "sagemaker", "Logs_20140328": "logs"}
+# Letters, figures and spaces, as the patterns of tags and of a model's facts name them; Java's, not Python's.
+_JAVA = ((r"\p{L}\p{Z}\p{N}_", r"\w \u00a0\u2000-\u200a\u2028\u2029\u202f\u205f\u3000"),)
 _INVOCATION = re.compile(r"/endpoints/([^/]+)/invocations")
 
 
@@ -102,9 +104,11 @@ def encode(shape: "Shape", value: Json) -> Json:
 
 @cache
 def _compiled(pattern: str) -> re.Pattern[str] | None:
+    for java, python in _JAVA:
+        pattern = pattern.replace(java, python)
     try:
-        return re.compile(pattern)
-    except re.error:  # \p{L} and the like: Java's, not Python's
+        return re.compile(re.sub(r"\)\$\{[0-9,]+\}$", ")", pattern))  # a length after the end, which is a limit as well
+    except re.error:  # \p{P} and the like
         return None
 
 

@@ -149,6 +149,17 @@ def test_a_failed_update_rolls_back(serving, monkeypatch):
     assert serving.invoke("e")["version"] == "better"
 
 
+def test_an_endpoint_moves_to_instances_and_never_back(served):
+    served.config("serverless")
+    variant = {"VariantName": "v", "ModelName": "serverless", "InstanceType": "ml.t2.medium", "InitialInstanceCount": 1}
+    served.sagemaker.create_endpoint_config(EndpointConfigName="instances", ProductionVariants=[variant])
+    served.endpoint("e", "serverless")
+    served.sagemaker.update_endpoint(EndpointName="e", EndpointConfigName="instances")
+    assert served.settled("e")["EndpointConfigName"] == "instances"
+    with pytest.raises(ClientError, match="from instances to serverless"):
+        served.sagemaker.update_endpoint(EndpointName="e", EndpointConfigName="serverless")
+
+
 @pytest.mark.parametrize("gone", ["old", "new"])
 def test_an_update_needs_both_configurations(served, gone):
     for name in ("old", "new"):

@@ -40,6 +40,8 @@ def test_a_package_is_registered_approved_and_used(twin, group):
     updated = twin.sagemaker.describe_model_package(ModelPackageName=f"{GROUP}/1")
     assert (updated["ModelApprovalStatus"], updated["ApprovalDescription"]) == ("Approved", "checked")
     assert updated["CustomerMetadataProperties"] == {"week": "2024-05-17", "by": "me"}
+    twin.sagemaker.update_model_package(ModelPackageArn=arn, CustomerMetadataPropertiesToRemove=["week", "by"])
+    assert "CustomerMetadataProperties" not in twin.sagemaker.describe_model_package(ModelPackageName=arn)
     assert updated["LastModifiedTime"] > package["CreationTime"]
     twin.sagemaker.create_model(ModelName="m", ExecutionRoleArn=twin.role, PrimaryContainer=container)
     assert twin.sagemaker.describe_model(ModelName="m")["PrimaryContainer"] == container
@@ -101,8 +103,10 @@ def test_a_group_is_listed_described_and_deleted_once_it_is_empty(twin, group):
         ({"ModelPackageName": "x"}, "Both ModelPackageName and ModelPackageGroupName"),
         ({"Tags": [{"Key": "a", "Value": "b"}]}, "Tags are not allowed"),
         ({"ModelPackageGroupName": "none"}, "does not exist"),
+        ({"CustomerMetadataProperties": {"passed": "A,B"}}, "customerMetadataProperties.passed.member.*pattern"),
+        ({"CustomerMetadataProperties": {"a": "x" * 257}}, "length less than or equal to 256"),
     ],
-    ids=["two names", "tags", "no group"],
+    ids=["two names", "tags", "no group", "a comma in a fact", "a long fact"],
 )
 def test_a_package_is_refused(local, changes, words):
     local.sagemaker.create_model_package_group(ModelPackageGroupName=GROUP)
