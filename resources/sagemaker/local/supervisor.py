@@ -8,14 +8,22 @@ import os
 import time
 from pathlib import Path
 
-from resources.sagemaker.local import processing, serving, training
+from resources.sagemaker.local import processing, serving, training, tuning
 from resources.sagemaker.local.processes import kill_group
-from resources.sagemaker.local.store import ENDPOINT, PROCESSING_JOB, TRAINING_JOB, introduce, leave_words
+from resources.sagemaker.local.store import (
+    ENDPOINT,
+    PROCESSING_JOB,
+    TRAINING_JOB,
+    TUNING_JOB,
+    introduce,
+    leave_words,
+)
 from resources.sagemaker.local.supervision import LONGEST_REASON, Supervised
 
 _SUPERVISORS = {
     TRAINING_JOB.folder: (TRAINING_JOB, training.supervise),
     PROCESSING_JOB.folder: (PROCESSING_JOB, processing.supervise),
+    TUNING_JOB.folder: (TUNING_JOB, tuning.supervise),
     ENDPOINT.folder: (ENDPOINT, serving.supervise),
 }
 
@@ -41,7 +49,11 @@ def main(folder: str, lock: int) -> None:
         for child in resource.status.get("children", []):
             kill_group(child["pid"], child["started"])
         reason = f"InternalServerError: {type(error).__name__}: {error}"
-        times = {TRAINING_JOB: "TrainingEndTime", PROCESSING_JOB: "ProcessingEndTime"}
+        times = {
+            TRAINING_JOB: "TrainingEndTime",
+            PROCESSING_JOB: "ProcessingEndTime",
+            TUNING_JOB: "HyperParameterTuningEndTime",
+        }
         ended = {times[kind]: time.time()} if kind in times else {}
         secondary = {"SecondaryStatus": "Failed"} if kind == TRAINING_JOB else {}
         with contextlib.suppress(OSError):  # a full disk, most likely the error itself
