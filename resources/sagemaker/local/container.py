@@ -134,10 +134,10 @@ def run(
 def _cut(job: Supervised, *, ran: bool, waited: bool) -> Cut | None:
     if job.stopping:
         return "Stopped"
-    if ran:
-        return "MaxRuntimeExceeded"
     if waited:
         return "MaxWaitTimeExceeded"
+    if ran:
+        return "MaxRuntimeExceeded"
     return "Interrupted" if job.interrupted() else None
 
 

@@ -166,7 +166,8 @@ def _verdict(
 
 def _out_of_time(job: Supervised) -> bool:
     longest: float = job.request["HyperParameterTuningJobConfig"]["ResourceLimits"].get("MaxRuntimeInSeconds", math.inf)
-    return time.time() - job.request["CreationTime"] > longest
+    began: float = job.request["CreationTime"]
+    return time.time() - began > longest
 
 
 def _count(job: Supervised, trials: list[Wire]) -> None:
