@@ -42,7 +42,7 @@ class Checkpoint:
     def resume(self, search: Search) -> None:
         """Go on from the checkpoint, if there is one; a damaged one is said to be, and left."""
         try:
-            with np.load(self._path, allow_pickle=False) as state:
+            with self._path.open("rb") as file, np.load(file, allow_pickle=False) as state:
                 search.resume(dict(state))
         except FileNotFoundError:
             return
