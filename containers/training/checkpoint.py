@@ -54,13 +54,15 @@ class Checkpoint:
 
     def keep(self, search: Search, *, now: bool = False) -> None:
         """Write what is finished, if the last time is long ago, or now; the file is replaced at once."""
+        if not (now or self._clock() - self._at >= self._interval_s) or not self._path.parent.is_dir():
+            return
         done, _ = search.origins
-        due = now or self._clock() - self._at >= self._interval_s
-        if due and done > self._held and self._path.parent.is_dir():
+        if done > self._held:
             content = io.BytesIO()
             np.savez(content, **search.state())  # type: ignore[arg-type]  # arrays by name, no pickling among them
             write_bytes(self._path, content.getvalue())
-            self._at, self._held = self._clock(), done
+            self._held = done
+        self._at = self._clock()
 
     def forget(self) -> None:
         """Remove it: the search is over, and what it found is written."""

@@ -40,7 +40,7 @@ def supervise(job: Supervised) -> None:
     store, parallel = Store(job.root), config["ResourceLimits"]["MaxParallelTrainingJobs"]
     at_once = min(parallel, setting("TRIALS_AT_ONCE", _cpus()))
     fault: str | None = None
-    while True:
+    while job.home.exists():  # in a lake that was deleted, nothing is to be started any more
         trials = trials_of(store, job.request)
         _count(job, trials)
         running = [trial for trial in trials if trial["TrainingJobStatus"] not in ENDED]

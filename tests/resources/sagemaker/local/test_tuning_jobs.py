@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 from pathlib import Path
@@ -146,6 +147,17 @@ def test_a_killed_supervisor_is_followed_by_another_that_makes_the_trials_it_wou
     whole, killed = ([trial["TunedHyperParameters"] for trial in local.trials(name)] for name in ("whole", "killed"))
     assert whole == killed
     assert len(killed) == 6
+
+
+def test_a_tuning_job_whose_folder_is_removed_starts_nothing_more(local, until):
+    go = local.root.with_name("go")
+    local.command(train=waiting_for(go))
+    local.sagemaker.create_hyper_parameter_tuning_job(**local.tuning_request("search"))
+    until(lambda: len(local.trials("search")) == 2, "two trials")
+    shutil.rmtree(local.root)
+    go.touch()
+    until(lambda: local.pids() == [], "end of the processes", 5)
+    assert not (local.root / "train").exists()
 
 
 def test_a_deleted_tuning_job_leaves_its_trials_and_frees_its_name(local):
