@@ -4,6 +4,7 @@ import json
 import shutil
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -34,6 +35,25 @@ if given.get("harmonics") == "1":
 if given.get("harmonics") == "2":
     os.kill(os.getpid(), signal.SIGKILL)
 os.execv(sys.executable, [sys.executable, "-m", "containers.training", "train"])
+"""
+
+# The training image, which waits in its first life once two origins are done.
+PAUSING = """
+import runpy, sys, time
+from pathlib import Path
+from containers.training.checkpoint import Checkpoint
+mark, keep = Path({mark!r}), Checkpoint.keep
+
+def pausing(self, search, *, now=False):
+    keep(self, search, now=now)
+    if not now and search.origins[0] == 2:
+        mark.touch()
+        time.sleep(60)
+
+if not mark.exists():
+    Checkpoint.keep = pausing
+sys.argv = ["containers.training", "train"]
+runpy.run_module("containers.training", run_name="__main__")
 """
 
 
@@ -123,44 +143,35 @@ def test_trials_that_fail_are_rows_of_the_leaderboard_with_their_reasons(
 
 @pytest.mark.slow
 def test_an_interrupted_search_goes_on_and_ends_with_the_same_leaderboard(
-    exhaustive: World, tmp_path: Path, shared_data: Path, monkeypatch: pytest.MonkeyPatch
+    exhaustive: World,
+    tmp_path: Path,
+    shared_data: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
 ) -> None:
     monkeypatch.chdir(ROOT)
     shutil.copytree(exhaustive.lake.root, tmp_path / "lake", ignore=shutil.ignore_patterns("_*", "tuning_*", "jobs"))
     world = World(tmp_path / "lake", shared_data / "weekly")
     sagemaker = world.platform.sagemaker
     client = sagemaker.client()
-    logs: Any = sagemaker._boto("logs")
-    group = "/aws/sagemaker/TrainingJobs"
+    script, reached = tmp_path / "pausing.py", tmp_path / "reached"
+    script.write_text(PAUSING.format(mark=str(reached)))
+    register_image(sagemaker.root, sagemaker.image("training"), {"train": [sys.executable, str(script)]})
 
-    def lines(job: str) -> list[str]:
-        streams = logs.describe_log_streams(logGroupName=group, logStreamNamePrefix=f"{job}/")["logStreams"]
-        names = [stream["logStreamName"] for stream in streams]
-        events = logs.filter_log_events(logGroupName=group, logStreamNames=names)["events"]
-        return [event["message"] for event in events]
+    def take_away() -> None:
+        while not reached.exists():
+            time.sleep(0.05)
+        [job] = client.list_training_jobs(StatusEquals="InProgress")["TrainingJobSummaries"]
+        interrupt(sagemaker.root, job["TrainingJobName"])
 
-    def take_away(stop: threading.Event) -> None:
-        while not stop.wait(0.01):
-            for job in client.list_training_jobs(StatusEquals="InProgress")["TrainingJobSummaries"]:
-                name = job["TrainingJobName"]
-                if client.describe_training_job(TrainingJobName=name)["SecondaryStatus"] == "Training" and any(
-                    "groups of windows" in line for line in lines(name)
-                ):
-                    interrupt(sagemaker.root, name)
-                    return
-
-    stop = threading.Event()
-    thread = threading.Thread(target=take_away, args=(stop,))
+    thread = threading.Thread(target=take_away, daemon=True)
     thread.start()
-    try:
-        assert world.materialize("tuning_trials").success
-    finally:
-        stop.set()
-        thread.join()
+    assert world.materialize("tuning_trials").success
+    assert not thread.is_alive()
     (summary,) = client.list_training_jobs(NameContains="tuning-trials")["TrainingJobSummaries"]
     job = client.describe_training_job(TrainingJobName=summary["TrainingJobName"])
     assert [step["Status"] for step in job["SecondaryStatusTransitions"]].count("Interrupted") == 1
-    assert any("going on from a checkpoint: " in line for line in lines(summary["TrainingJobName"]))
+    assert "going on from a checkpoint: 2 of 5 origins are done" in capfd.readouterr().out
     for table in ("tuning_trials", "tuning_errors"):
         one, other = (
             each.lake.read(table, WEEK).drop(columns="seconds", errors="ignore") for each in (world, exhaustive)
