@@ -209,6 +209,11 @@ class Store:
                 self.discard(self.folder(kind, name))
         return claimed is not None
 
+    def wait(self, kind: Kind, name: str) -> None:
+        """Wait for the supervisor of a resource that has ended: it lives for a moment after its last word."""
+        with contextlib.suppress(FileNotFoundError), (self.folder(kind, name) / "lock").open() as file:
+            fcntl.flock(file, fcntl.LOCK_SH)
+
     def stop(self, kind: Kind, name: str) -> None:
         """Ask a resource to stop."""
         put_json(self.folder(kind, name) / "stop", {"asked": time.time()})

@@ -57,8 +57,10 @@ class TuningJobs(Jobs):
     def delete_hyper_parameter_tuning_job(self, request: Wire) -> Wire:
         """DeleteHyperParameterTuningJob: its training jobs stay."""
         status = self._tuning_job(request)["HyperParameterTuningJobStatus"]
-        if status not in ENDED or not self.store.remove(TUNING_JOB, request["HyperParameterTuningJobName"]):
+        if status not in ENDED:
             raise invalid(f"The request was rejected because the {TUNING_JOB.words} is in status {status}.")
+        self.store.wait(TUNING_JOB, request["HyperParameterTuningJobName"])
+        self.store.remove(TUNING_JOB, request["HyperParameterTuningJobName"])
         return {}
 
     def list_hyper_parameter_tuning_jobs(self, request: Wire) -> Wire:
