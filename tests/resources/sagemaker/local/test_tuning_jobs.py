@@ -153,7 +153,8 @@ def test_a_tuning_job_whose_folder_is_removed_starts_nothing_more(local, until):
     go = local.root.with_name("go")
     local.command(train=waiting_for(go))
     local.sagemaker.create_hyper_parameter_tuning_job(**local.tuning_request("search"))
-    until(lambda: len(local.trials("search")) == 2, "two trials")
+    logs = local.root / "logs"
+    until(lambda: logs.exists() and local.lines("TrainingJobs", "search-") == ["ready"] * 2, "two trials at rest")
     shutil.rmtree(local.root)
     go.touch()
     until(lambda: local.pids() == [], "end of the processes", 5)
