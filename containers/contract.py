@@ -75,6 +75,11 @@ class Paths:
         return self.root / "output" / "data"
 
     @property
+    def checkpoints(self) -> Path:
+        """What outlives the instance of a training job, where the job has a checkpoint configuration."""
+        return self.root / "checkpoints"
+
+    @property
     def training_failure(self) -> Path:
         """The file whose text becomes the `FailureReason` of a training job."""
         return self.root / "output" / "failure"
@@ -203,9 +208,14 @@ def write_failure(path: Path, text: str) -> None:
 
 def write_text(path: Path, text: str) -> None:
     """Writes a text file whole or not at all: a stop in the middle leaves the former state."""
+    write_bytes(path, text.encode())
+
+
+def write_bytes(path: Path, content: bytes) -> None:
+    """Writes a file whole or not at all."""
     path.parent.mkdir(parents=True, exist_ok=True)
     unfinished = path.with_name(f".{path.name}.unfinished")
-    unfinished.write_text(text, encoding="utf-8")
+    unfinished.write_bytes(content)
     unfinished.replace(path)
 
 

@@ -6,16 +6,20 @@ The job's name follows from it, so an equal request finds the job that ran for i
 
 import hashlib
 import json
+import math
 from collections.abc import Mapping, Sequence
 from datetime import date
 from typing import Any
 
-from forecast_assets.settings import Settings, Stage
+from forecast_assets.settings import Settings, Stage, TrainingStage
+from forecasting.configuration import search_space
 from forecasting.span import span_start
 from resources.lake import Lake, content_digest
 from resources.sagemaker.platform import SageMaker
 
 MEAN_MSE = {"Name": "mean_mse", "Regex": r"Mean MSE across all splits: ([0-9.eE+-]+)"}
+
+_MOST_INSTANCE_CONFIGS = 6
 
 # Count up with every change of what a container computes: it is in the assets' code versions and in the jobs' names.
 COUNTERFACTUAL_VERSION = "1"
@@ -49,11 +53,71 @@ def counterfactual_request(
 
 
 def tuning_request(settings: Settings, lake: Lake, sagemaker: SageMaker, week: date) -> dict[str, Any]:
-    """The training job that searches the configurations of every series."""
-    values = {
-        "task": "tune",
+    """The training job that searches the configurations of every series; it goes on where an interruption ended it."""
+    values = {"task": "tune", "search": settings.search, **_protocol(settings, week)}
+    request = _training_request(lake, sagemaker, settings.tuning, week, channels=("counterfactual",), values=values)
+    return request | _checkpoints(sagemaker, week, request["HyperParameters"])
+
+
+def automatic_request(
+    settings: Settings, lake: Lake, sagemaker: SageMaker, week: date, *, series: str
+) -> dict[str, Any]:
+    """The tuning job of a series: its trials are training jobs that score one configuration each."""
+    values = {"task": "evaluate", "series": series, **_protocol(settings, week)}
+    stage = settings.tuning
+    trial = _training_request(lake, sagemaker, stage, week, channels=("counterfactual",), values=values)
+    static = trial.pop("HyperParameters")
+    del trial["ResourceConfig"]
+    ranges = search_space(max_harmonics=settings.max_harmonics)
+    trials = min(settings.automatic.trials, math.prod(len(choices) for choices in ranges.values()))
+    return {
+        "HyperParameterTuningJobConfig": {
+            "Strategy": "Bayesian",
+            "HyperParameterTuningJobObjective": {"Type": "Minimize", "MetricName": MEAN_MSE["Name"]},
+            "ResourceLimits": {
+                "MaxNumberOfTrainingJobs": trials,
+                "MaxParallelTrainingJobs": min(settings.automatic.parallel, trials),
+            },
+            "ParameterRanges": {
+                "CategoricalParameterRanges": [
+                    {"Name": name, "Values": list(choices)} for name, choices in ranges.items()
+                ]
+            },
+            "TrainingJobEarlyStoppingType": "Off",
+            "RandomSeed": week.toordinal(),
+        },
+        "TrainingJobDefinition": {
+            **trial,
+            "StaticHyperParameters": static,
+            "HyperParameterTuningResourceConfig": _instances(stage),
+            **_checkpoints(sagemaker, week, static),
+        },
+    }
+
+
+def ranking_request(
+    settings: Settings, lake: Lake, sagemaker: SageMaker, week: date, *, trials: str, digest: str
+) -> dict[str, Any]:
+    """The training job that ranks what the tuning jobs found.
+
+    Args:
+        settings: Of the platform.
+        lake: Where its input is.
+        sagemaker: Where it runs.
+        week: The week.
+        trials: Key of the folder that holds the tables `trials` and `errors`.
+        digest: Of what they hold.
+    """
+    values = {"task": "rank", **_protocol(settings, week), "trials_checksum": digest}
+    request = _training_request(lake, sagemaker, settings.tuning, week, channels=("counterfactual",), values=values)
+    found = [_channel(name, sagemaker.uri(f"{trials}/{name}/")) for name in ("trials", "errors")]
+    return request | {"InputDataConfig": [*request["InputDataConfig"], *found]}
+
+
+def _protocol(settings: Settings, week: date) -> dict[str, Any]:
+    """How configurations are scored, whoever tries them."""
+    return {
         "week": week.isoformat(),
-        "search": settings.search,
         "scoring": settings.scoring,
         "window": settings.window,
         "step": settings.step,
@@ -63,7 +127,6 @@ def tuning_request(settings: Settings, lake: Lake, sagemaker: SageMaker, week: d
         "workers": settings.workers,
         "code_version": TUNING_VERSION,
     }
-    return _training_request(lake, sagemaker, settings.tuning, week, channels=("counterfactual",), values=values)
 
 
 def fit_request(
@@ -99,7 +162,13 @@ def _checksum(lake: Lake, tables: Sequence[str], week: date) -> str:
 
 
 def _training_request(
-    lake: Lake, sagemaker: SageMaker, stage: Stage, week: date, *, channels: Sequence[str], values: Mapping[str, Any]
+    lake: Lake,
+    sagemaker: SageMaker,
+    stage: TrainingStage,
+    week: date,
+    *,
+    channels: Sequence[str],
+    values: Mapping[str, Any],
 ) -> dict[str, Any]:
     """A `create_training_job` request of the training image, with tables of the week as channels."""
     return {
@@ -110,27 +179,40 @@ def _training_request(
         },
         "RoleArn": sagemaker.role_arn,
         "HyperParameters": _hyperparameters({**values, "data_checksum": _checksum(lake, channels, week)}),
-        "InputDataConfig": [
-            {
-                "ChannelName": channel,
-                "DataSource": {
-                    "S3DataSource": {
-                        "S3DataType": "S3Prefix",
-                        "S3Uri": _table_uri(sagemaker, channel, week),
-                        "S3DataDistributionType": "FullyReplicated",
-                    }
-                },
-            }
-            for channel in channels
-        ],
+        "InputDataConfig": [_channel(name, _table_uri(sagemaker, name, week)) for name in channels],
         "OutputDataConfig": {"S3OutputPath": sagemaker.uri("jobs/")},
         "ResourceConfig": {
             "InstanceType": stage.instance_types[0],
             "InstanceCount": 1,
             "VolumeSizeInGB": stage.volume_gb,
         },
-        "StoppingCondition": {"MaxRuntimeInSeconds": stage.max_runtime_s},
+        "EnableManagedSpotTraining": stage.spot,
+        "StoppingCondition": {
+            "MaxRuntimeInSeconds": stage.max_runtime_s,
+            **({"MaxWaitTimeInSeconds": stage.max_wait_s} if stage.spot else {}),
+        },
     }
+
+
+def _channel(name: str, uri: str) -> dict[str, Any]:
+    source = {"S3DataType": "S3Prefix", "S3Uri": uri, "S3DataDistributionType": "FullyReplicated"}
+    return {"ChannelName": name, "DataSource": {"S3DataSource": source}}
+
+
+def _checkpoints(sagemaker: SageMaker, week: date, hyperparameters: Mapping[str, str]) -> dict[str, Any]:
+    """Where a job keeps its checkpoints: another attempt at the same finds them, and nothing else does."""
+    fingerprint = hashlib.sha256(json.dumps(hyperparameters, sort_keys=True).encode()).hexdigest()[:12]
+    # The slash ends the name: S3 takes what it is given as the beginning of keys.
+    return {"CheckpointConfig": {"S3Uri": sagemaker.uri(f"jobs/checkpoints/tuning-{week}-{fingerprint}/")}}
+
+
+def _instances(stage: Stage) -> dict[str, Any]:
+    """The instances of a tuning job's trials; SageMaker itself goes on to the next type."""
+    configs = [
+        {"InstanceType": name, "InstanceCount": 1, "VolumeSizeInGB": stage.volume_gb}
+        for name in stage.instance_types[:_MOST_INSTANCE_CONFIGS]
+    ]
+    return configs[0] if len(configs) == 1 else {"AllocationStrategy": "Prioritized", "InstanceConfigs": configs}
 
 
 def _processing_request(

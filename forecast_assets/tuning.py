@@ -1,7 +1,10 @@
 """Tuning: the leaderboard of configurations, scored by rolling-origin cross-validation before the held-out weeks."""
 
+from typing import Any
+
 import dagster as dg
 
+from forecast_assets.automatic import search_automatically
 from forecast_assets.failures import record_failures
 from forecast_assets.metadata import stored, weekly_asset
 from forecast_assets.outputs import failure_messages, training_files
@@ -25,20 +28,24 @@ from resources.sagemaker.platform import SageMaker
 def tuning_trials(
     context: dg.AssetExecutionContext, settings: dg.ResourceParam[Settings], lake: Lake, sagemaker: SageMaker
 ) -> dg.MaterializeResult[None]:
-    """Run the search as one training job."""
+    """Run the search: as one training job, or as tuning jobs of SageMaker and a job that ranks their trials."""
     week = week_of(context.partition_key)
-    request = tuning_request(settings, lake, sagemaker, week)
-    job = sagemaker.pipes(prices=settings.prices).run(
-        context=context,
-        kind="training",
-        request=request,
-        retries=settings.tuning.retries,
-        instance_types=settings.tuning.instance_types,
-        max_wait_s=settings.tuning.max_wait_s,
-    )
+    told: dict[str, Any] = {}
+    if settings.search == "automatic":
+        job, told = search_automatically(context, settings, lake, sagemaker, week)
+    else:
+        job = sagemaker.pipes(prices=settings.prices).run(
+            context=context,
+            kind="training",
+            request=tuning_request(settings, lake, sagemaker, week),
+            retries=settings.tuning.retries,
+            instance_types=settings.tuning.instance_types,
+            max_wait_s=settings.tuning.max_wait_s,
+        )
     files = training_files(lake, sagemaker, job.description)
     failures = failure_messages(files.content("failures.json"))
     errors, trials = files.table("errors.parquet"), files.table("trials.parquet")
     record_failures(lake, week, "tuning_trials", failures)
     lake.write("tuning_errors", week, errors)
-    return stored(lake, "tuning_trials", week, trials, metadata=job.materialization().metadata)
+    metadata = {**(job.materialization().metadata or {}), **told}
+    return stored(lake, "tuning_trials", week, trials, metadata=metadata)

@@ -74,6 +74,36 @@ class Configuration:
             raise ConfigurationError(f"a configuration has no {', '.join(sorted(unknown))}")
         return cls(**values)
 
+    @classmethod
+    def from_text(cls, point: Mapping[str, str]) -> Self:
+        """The configuration of a point of `search_space`.
+
+        >>> Configuration.from_text({"harmonics": "2", "holidays": "false"}).name
+        'dhr(K=2)'
+
+        Raises:
+            ConfigurationError: There is no such configuration.
+        """
+        values: dict[str, Any] = {name: {"true": True, "false": False}.get(text, text) for name, text in point.items()}
+        if str(values.get("harmonics", "")).isdigit():
+            values["harmonics"] = int(values["harmonics"])
+        return cls.from_dict(values)
+
+
+def search_space(*, max_harmonics: int = 12) -> dict[str, tuple[str, ...]]:
+    """What every hyper-parameter may be, as text: each combination is a candidate, the first the default.
+
+    Args:
+        max_harmonics: K is 0 to this many, and chosen by AICc among them.
+    """
+    return {
+        "counterfactual": ("true", "false"),
+        "holidays": ("true", "false"),
+        "detrend": ("false", "true"),
+        "deseasonalise": ("false", "true"),
+        "harmonics": ("aicc", *(str(K) for K in range(max_harmonics + 1))),
+    }
+
 
 DEFAULT = Configuration()
 """Harmonic regression with ARIMA errors, K by AICc, holiday weeks: the best of the field on held-out years."""

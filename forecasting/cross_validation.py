@@ -12,7 +12,7 @@ says nothing of the weeks it is used from.
 """
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
 from time import perf_counter
@@ -204,7 +204,7 @@ class Backtest:
         return len(self._finished), len(self._days())
 
     def run(self, *, workers: int = 1, progress: Progress | None = None) -> None:
-        """Fit and forecast every window.
+        """Fit and forecast every window of the origins that are not finished.
 
         Args:
             workers: threads; the result does not depend on it.
@@ -215,7 +215,8 @@ class Backtest:
         from threadpoolctl import threadpool_limits
 
         windows = self._windows()
-        work = [(day, regressors) for day in sorted(self._days(), reverse=True) for regressors in self._wanted(day)]
+        open_days = sorted(set(self._days()) - self._finished, reverse=True)
+        work = [(day, regressors) for day in open_days for regressors in self._wanted(day)]
         left = Counter(day for day, _ in work)
         self._finished.update(day for day in self._days() if day not in left)
         with threadpool_limits(limits=1, user_api="blas"), ThreadPoolExecutor(workers) as pool:
@@ -235,6 +236,36 @@ class Backtest:
             except BaseException:
                 pool.shutdown(cancel_futures=True)
                 raise
+
+    def state(self) -> dict[str, npt.NDArray[Any]]:
+        """What is known so far, for `resume`; while it runs too."""
+        return {**self._arrays(), "finished": np.array(sorted(self._finished), dtype="datetime64[ns]")}
+
+    def resume(self, state: Mapping[str, npt.NDArray[Any]]) -> None:
+        """Take over what an evaluation of the same data and configurations knew: its origins are not fitted again.
+
+        Raises:
+            ValueError: It is of another evaluation.
+        """
+        arrays = self._arrays()
+        finished = {pd.Timestamp(day) for day in state.get("finished", [])}
+        same = all(name in state and state[name].shape == array.shape for name, array in arrays.items())
+        if not same or not finished <= set(self._days()):
+            raise ValueError("the state is of an evaluation of other data or configurations")
+        for name, array in arrays.items():
+            array[...] = state[name]
+        self._finished = finished
+
+    def _arrays(self) -> dict[str, npt.NDArray[Any]]:
+        return {
+            "status": self._status,
+            "d": self._d,
+            "aicc": self._aicc,
+            "n_parameters": self._n_parameters,
+            "seconds": self._seconds,
+            "mean": self._mean,
+            "se": self._se,
+        }
 
     def evaluation(self) -> Evaluation:
         """Errors and trials over the origins that are finished."""

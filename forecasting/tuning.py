@@ -1,15 +1,24 @@
 """Which configuration a series gets: a search that keeps every trial and leaves the default only on evidence."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
 from math import nan
-from typing import Final, Literal, TypedDict, Unpack
+from typing import Any, Final, TypedDict, Unpack
 
+import numpy.typing as npt
 import pandas as pd
 
-from forecasting.configuration import DEFAULT, PUBLISHED, Configuration
-from forecasting.cross_validation import SPLITS, Backtest, NothingObservedError, Progress, Scoring, Splits
+from forecasting.configuration import DEFAULT, PUBLISHED, Configuration, search_space
+from forecasting.cross_validation import (
+    SPLITS,
+    Backtest,
+    Evaluation,
+    NothingObservedError,
+    Progress,
+    Scoring,
+    Splits,
+)
 from forecasting.scoring import hac_standard_error, origin_losses, overlap_lags, paired_difference
 
 LEAD: Final = 3.0
@@ -66,20 +75,13 @@ def quick_configurations() -> list[Configuration]:
 
 
 def exhaustive_configurations(*, max_harmonics: int = 12) -> list[Configuration]:
-    """Give every candidate: detrend x deseasonalise x K x counterfactual or observed x holidays, the default first.
+    """Give every candidate, the default first.
 
     Args:
-        max_harmonics: K is 0 to this many, and chosen by AICc among them.
+        max_harmonics: as in `configuration.search_space`.
     """
-    harmonics: list[int | Literal["aicc"]] = ["aicc", *range(max_harmonics + 1)]
-    everything = [
-        Configuration(
-            harmonics=K, holidays=holidays, detrend=detrend, deseasonalise=deseasonalise, counterfactual=counterfactual
-        )
-        for counterfactual, holidays, detrend, deseasonalise, K in product(
-            (True, False), (True, False), (False, True), (False, True), harmonics
-        )
-    ]
+    space = search_space(max_harmonics=max_harmonics)
+    everything = [Configuration.from_text(dict(zip(space, point, strict=True))) for point in product(*space.values())]
     return [DEFAULT, *(each for each in everything if each != DEFAULT)]
 
 
@@ -148,20 +150,42 @@ class Search:
         """Score every candidate; as `Backtest.run`."""
         self._backtest.run(workers=workers, progress=progress)
 
+    def state(self) -> dict[str, npt.NDArray[Any]]:
+        """What is known so far; as `Backtest.state`."""
+        return self._backtest.state()
+
+    def resume(self, state: Mapping[str, npt.NDArray[Any]]) -> None:
+        """Go on from what a search knew; as `Backtest.resume`."""
+        self._backtest.resume(state)
+
     def result(self) -> SearchResult:
         """Rank what is finished and choose, by the rule that `search` states."""
-        evaluation = self._backtest.evaluation()
-        lags = overlap_lags(horizon=self._splits.horizon, step=self._splits.step)
-        boards = []
-        for unique_id, trials in evaluation.trials.groupby("unique_id", sort=True):
-            errors = evaluation.errors[evaluation.errors["unique_id"] == unique_id]
-            boards.append(leaderboard(trials, errors, self._candidates, fair=self._scoring == "fair", lags=lags))
-        board = pd.concat(boards, ignore_index=True)
-        by_name = {configuration.name: configuration for configuration in self._candidates}
-        picked = board[board["chosen"]]
-        names = zip(picked["unique_id"], picked["configuration"], strict=True)
-        chosen = {str(unique_id): by_name[str(name)] for unique_id, name in names}
-        return SearchResult(trials=board, errors=evaluation.errors, chosen=chosen)
+        return ranked(self._backtest.evaluation(), self._candidates, scoring=self._scoring, splits=self._splits)
+
+
+def ranked(
+    evaluation: Evaluation, candidates: Sequence[Configuration], *, scoring: Scoring, splits: Splits
+) -> SearchResult:
+    """Rank trials and choose, by the rule that `search` states; what failed is ranked last.
+
+    Args:
+        evaluation: the trials; a series need not have one of every candidate.
+        candidates: the configurations, with distinct names.
+        scoring: how they were scored.
+        splits: how the series were cut.
+    """
+    lags = overlap_lags(horizon=splits.horizon, step=splits.step)
+    by_name = {configuration.name: configuration for configuration in candidates}
+    boards = []
+    for unique_id, trials in evaluation.trials.groupby("unique_id", sort=True):
+        errors = evaluation.errors[evaluation.errors["unique_id"] == unique_id]
+        tried = [by_name[str(name)] for name in trials["configuration"]]
+        boards.append(leaderboard(trials, errors, tried, fair=scoring == "fair", lags=lags))
+    board = pd.concat(boards, ignore_index=True)
+    picked = board[board["chosen"]]
+    names = zip(picked["unique_id"], picked["configuration"], strict=True)
+    chosen = {str(unique_id): by_name[str(name)] for unique_id, name in names}
+    return SearchResult(trials=board, errors=evaluation.errors, chosen=chosen)
 
 
 def search(

@@ -1,8 +1,9 @@
-"""`python -m containers.training train`: the training job, one of three tasks.
+"""`python -m containers.training train`: the training job, one of four tasks.
 
 `tune` searches and `evaluate` scores one configuration: channel `counterfactual`, model folder `trials.parquet` and
-`errors.parquet`. `fit` makes the model: channels `counterfactual`, `tuning_trials` and `tuning_errors` (the tables of
-`tune`) and optionally `champions`, model folder `forecaster.json`. The hyper-parameters are those of
+`errors.parquet`. `rank` makes the same of what jobs of `evaluate` found: channels `counterfactual`, `trials` and
+`errors`. `fit` makes the model: channels `counterfactual`, `tuning_trials` and `tuning_errors` (the tables of `tune`)
+and optionally `champions`, model folder `forecaster.json`. The hyper-parameters are those of
 `containers.training.settings`.
 """
 
@@ -32,6 +33,8 @@ def main(arguments: list[str]) -> int:
             settings = Settings.read(Parameters.of_training(paths))
             if settings.task == "fit":
                 from containers.training.fit import fit as work
+            elif settings.task == "rank":
+                from containers.training.rank import rank as work
             else:
                 from containers.training.search import search as work
             work(paths, settings, reporter, stop)

@@ -1,6 +1,8 @@
 """What a fit receives besides the data: the outcome of the search, and what serves so far."""
 
+from collections.abc import Hashable
 from dataclasses import fields
+from typing import Any
 
 import pandas as pd
 
@@ -41,15 +43,17 @@ def read_champions(paths: Paths) -> dict[str, Configuration]:
     return _configurations(read_table(paths.channel("champions"), ("unique_id", *PARAMETERS)))
 
 
+def read_configuration(row: dict[Hashable, Any]) -> Configuration:
+    """The configuration of a row; raises `ConfigurationRowError`."""
+    values = {str(name): value for name, value in row.items() if name in PARAMETERS}
+    # A column has one type; the number of harmonics is a number or a word, so it travels as text.
+    harmonics = str(values["harmonics"])
+    values["harmonics"] = int(harmonics) if harmonics.isdigit() else harmonics
+    try:
+        return Configuration.from_dict(values)
+    except ConfigurationError as error:
+        raise ConfigurationRowError(str(row["unique_id"]), str(error)) from error
+
+
 def _configurations(rows: pd.DataFrame) -> dict[str, Configuration]:
-    found = {}
-    for row in rows.to_dict("records"):
-        values = {str(name): value for name, value in row.items() if name in PARAMETERS}
-        # A column has one type; the number of harmonics is a number or a word, so it travels as text.
-        harmonics = str(values["harmonics"])
-        values["harmonics"] = int(harmonics) if harmonics.isdigit() else harmonics
-        try:
-            found[str(row["unique_id"])] = Configuration.from_dict(values)
-        except ConfigurationError as error:
-            raise ConfigurationRowError(str(row["unique_id"]), str(error)) from error
-    return found
+    return {str(row["unique_id"]): read_configuration(row) for row in rows.to_dict("records")}

@@ -9,6 +9,7 @@ import pandas as pd
 from containers.contract import Paths, StopRequested, StopSignal, write_text
 from containers.reporting import Reporter, Throttle, markdown_table, say
 from containers.tables import content_digest, write_table
+from containers.training.checkpoint import Checkpoint, search_key
 from containers.training.settings import Settings
 from containers.training.span import before_held_out, read_span
 from forecasting import plots, tuning
@@ -32,23 +33,48 @@ def search(paths: Paths, settings: Settings, reporter: Reporter, stop: StopSigna
 
     A series whose trials all failed is recorded in `failures.json` of the output data. A stop keeps what is finished:
     the tables of the origins that every configuration has been scored at, and `unfinished.json` beside them, which says
-    how many they are, so that no one takes them for the whole.
+    how many they are, so that no one takes them for the whole; and a checkpoint, from which the next attempt goes on.
 
     Raises:
         NoTrialError: No series has a configuration to use.
+        TableError: The series of the job is not among the data.
     """
     data = before_held_out(read_span(paths, settings), settings)
     progress = Throttle(reporter, time.monotonic)
+    candidates = _candidates(settings)
+    checkpoint = Checkpoint(paths.checkpoints, search_key(data, candidates, settings), reporter, time.monotonic)
+    running = searching(data, candidates, settings)
 
     def finished(done: int, total: int, what: str) -> None:
         stop.check()
+        checkpoint.keep(running)
         progress.say(f"{done} of {total} groups of windows: {what}", last=done == total)
 
     reporter.log("preparing the search engine; the first time on a machine it is compiled, which takes a minute")
     prepare()
-    running = tuning.Search(
+    checkpoint.resume(running)
+    try:
+        running.run(workers=settings.workers, progress=finished)
+        stop.check()
+    except StopRequested:
+        checkpoint.keep(running, now=True)
+        done, total = running.origins
+        reporter.log(f"stopped after {done} of {total} origins")
+        if done:
+            write(paths, running.result())
+            write_text(paths.model / "unfinished.json", json.dumps({"finished_origins": done, "origins": total}))
+        raise
+    result = running.result()
+    write(paths, result)
+    report(reporter, result, data, running.splits)
+    checkpoint.forget()
+
+
+def searching(data: pd.DataFrame, candidates: list[Configuration], settings: Settings) -> tuning.Search:
+    """The search of a job's candidates by the job's protocol, not yet begun."""
+    return tuning.Search(
         data,
-        configurations=_candidates(settings),
+        configurations=candidates,
         scoring=settings.scoring,
         window=settings.window,
         horizon=settings.scored_horizon,
@@ -57,19 +83,6 @@ def search(paths: Paths, settings: Settings, reporter: Reporter, stop: StopSigna
         season_length=settings.season_length,
         max_harmonics=settings.max_harmonics,
     )
-    try:
-        running.run(workers=settings.workers, progress=finished)
-        stop.check()
-    except StopRequested:
-        done, total = running.origins
-        reporter.log(f"stopped after {done} of {total} origins")
-        if done:
-            _write(paths, running.result())
-            write_text(paths.model / "unfinished.json", json.dumps({"finished_origins": done, "origins": total}))
-        raise
-    result = running.result()
-    _write(paths, result)
-    _report(reporter, result, data, running.splits)
 
 
 def _candidates(settings: Settings) -> list[Configuration]:
@@ -80,7 +93,12 @@ def _candidates(settings: Settings) -> list[Configuration]:
     return tuning.exhaustive_configurations(max_harmonics=settings.max_harmonics)
 
 
-def _write(paths: Paths, result: tuning.SearchResult) -> None:
+def write(paths: Paths, result: tuning.SearchResult) -> None:
+    """Writes the leaderboard, its errors, and the series without a configuration.
+
+    Raises:
+        NoTrialError: That is all of them; the leaderboard is not written.
+    """
     trials = result.trials
     failures = {
         str(series): {"error": str(rows["status"].iloc[0]), "message": str(rows["reason"].iloc[0])}
@@ -90,12 +108,14 @@ def _write(paths: Paths, result: tuning.SearchResult) -> None:
     write_text(paths.output_data / "failures.json", json.dumps(failures, indent=1, sort_keys=True))
     if not result.chosen:
         series, failure = next(iter(failures.items()))
-        raise NoTrialError(f"no configuration of any series could be scored; {series}: {failure['message']}")
+        why = f"{series}: {failure['error']}: {failure['message']}"
+        raise NoTrialError(f"no configuration of any series could be scored; {why}")
     write_table(trials, paths.model / "trials.parquet")
     write_table(result.errors, paths.model / "errors.parquet")
 
 
-def _report(reporter: Reporter, result: tuning.SearchResult, data: pd.DataFrame, scheme: Splits) -> None:
+def report(reporter: Reporter, result: tuning.SearchResult, data: pd.DataFrame, scheme: Splits) -> None:
+    """Tells the metric, and Dagster the leaderboard: numbers, pictures, a data version."""
     trials = result.trials
     told = trials[(trials["rank"] <= MAX_TRIALS) | trials["chosen"]]
     cutoffs = {str(series): rows["cutoff"].unique() for series, rows in result.errors.groupby("unique_id")}

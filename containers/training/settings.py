@@ -9,12 +9,13 @@ from containers.parameters import Parameters
 from forecasting.configuration import Configuration
 from forecasting.errors import ConfigurationError
 
-Task = Literal["tune", "evaluate", "fit"]
+Task = Literal["tune", "evaluate", "rank", "fit"]
 Scoring = Literal["fair", "published"]
 Search = Literal["exhaustive", "quick"]
 _SHARED = (
     "task",
     "week",
+    "series",
     "season_length",
     "horizon",
     "window",
@@ -27,6 +28,7 @@ _SHARED = (
     "test_mode",
     "code_version",
     "data_checksum",
+    "trials_checksum",
 )
 _SWITCHES = ("holidays", "detrend", "deseasonalise", "counterfactual")
 TEST_ORIGINS = 5
@@ -37,8 +39,10 @@ class Settings:
     """What a training job is asked for.
 
     Attributes:
-        task: "tune" searches, "evaluate" scores one configuration, "fit" makes the model.
+        task: "tune" searches, "evaluate" scores one configuration, "rank" ranks what jobs of "evaluate" found, "fit"
+            makes the model.
         week: The last week of the data, a Friday.
+        series: The only series of the job; None takes all.
         season_length: Weeks in a year.
         horizon: Weeks that are held out and forecast.
         window: Weeks of a training window; None takes the scoring's own.
@@ -56,6 +60,7 @@ class Settings:
 
     task: Task
     week: dt.date
+    series: str | None
     season_length: float
     horizon: int
     window: int | None
@@ -73,12 +78,13 @@ class Settings:
     @classmethod
     def read(cls, parameters: Parameters) -> "Settings":
         """Reads all hyper-parameters; raises a `ContractError` that names the one at fault."""
-        task: Task = parameters.choice("task", ("tune", "evaluate", "fit"))  # type: ignore[assignment]
+        task: Task = parameters.choice("task", ("tune", "evaluate", "rank", "fit"))  # type: ignore[assignment]
         evaluated = ("harmonics", *_SWITCHES) if task == "evaluate" else ()
         parameters.refuse_unknown((*_SHARED, *evaluated))
         return cls(
             task=task,
             week=parameters.date("week"),
+            series=parameters.values.get("series"),
             season_length=parameters.positive("season_length", str(365.25 / 7)),
             horizon=parameters.integer("horizon", "26", least=1),
             window=parameters.integer("window", least=1) if "window" in parameters.values else None,

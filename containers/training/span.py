@@ -10,7 +10,7 @@ COLUMNS = ("unique_id", "ds", "y", "counterfactual", "replaced")
 
 
 def read_span(paths: Paths, settings: Settings) -> pd.DataFrame:
-    """The channel `counterfactual`: every series up to and including the week of the job.
+    """The channel `counterfactual`: every series, or the job's only one, up to and including the week of the job.
 
     Returns:
         Columns `COLUMNS`, ordered by series and week.
@@ -23,6 +23,10 @@ def read_span(paths: Paths, settings: Settings) -> pd.DataFrame:
     span = read_table(paths.channel("counterfactual"), COLUMNS).sort_values(["unique_id", "ds"], ignore_index=True)
     if span.empty:
         raise TableError("the channel counterfactual holds no series")
+    if settings.series is not None:
+        span = span[span["unique_id"] == settings.series].reset_index(drop=True)
+        if span.empty:
+            raise TableError(f"the channel counterfactual does not hold the series {settings.series}")
     last = span.groupby("unique_id")["ds"].max()
     other = last[last != pd.Timestamp(settings.week)]
     if len(other):

@@ -114,4 +114,5 @@ class JobControl:
 
 def _missing(error: "ClientError") -> bool:
     """SageMaker answers ValidationException for training jobs that are not there, and ResourceNotFound for others."""
-    return bool(re.search(r"not found|could not find", error.response["Error"]["Message"], re.IGNORECASE))
+    said = error.response["Error"]["Message"]
+    return error_code(error) == "ResourceNotFound" or bool(re.search(r"not found|could not find", said, re.IGNORECASE))

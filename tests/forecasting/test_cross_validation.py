@@ -351,6 +351,42 @@ def test_a_run_that_is_stopped_keeps_the_origins_that_every_configuration_has_se
     assert set(found.trials["status"]) == {"ok"}
 
 
+@pytest.mark.parametrize("after", [1, 3, 5, 8])
+def test_what_is_resumed_fits_only_what_was_left_and_ends_with_the_same_numbers(after):
+    data = pd.concat([weeks(unique_id="A"), weeks(unique_id="B").iloc[8:]])
+
+    def progress(done, _total, _what):
+        if done == after:
+            raise Enough
+
+    stopped = Backtest(data, PAIR, splits=SPLITS)
+    with pytest.raises(Enough):
+        stopped.run(progress=progress)
+    finished, total = stopped.origins
+    resumed, seen = Backtest(data, PAIR, splits=SPLITS), []
+    resumed.resume(stopped.state())
+    assert resumed.origins == (finished, total)
+    resumed.run(progress=lambda *at: seen.append(at))
+    assert len(seen) == 2 * (total - finished)
+    same(resumed.evaluation(), rolling_origin(data, PAIR, splits=SPLITS))
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        pytest.param((weeks(n=148), PAIR), id="weeks"),
+        pytest.param((weeks().assign(ds=lambda rows: rows["ds"] + pd.Timedelta(weeks=1)), PAIR), id="days"),
+        pytest.param((weeks(), [PLAIN]), id="configurations"),
+    ],
+)
+def test_the_state_of_another_evaluation_is_refused(other):
+    data, configurations = other
+    backtest = Backtest(weeks(), PAIR, splits=SPLITS)
+    backtest.run()
+    with pytest.raises(ValueError, match="other data or configurations"):
+        Backtest(data, configurations, splits=SPLITS).resume(backtest.state())
+
+
 def test_configurations_of_one_name_are_refused():
     with pytest.raises(ConfigurationError, match="distinct names"):
         rolling_origin(weeks(), [DEFAULT, DEFAULT], splits=SPLITS)

@@ -1,6 +1,5 @@
 """What the operations of every kind share: finding a resource, creating one, its tags."""
 
-import time
 from pathlib import Path
 
 from resources.sagemaker.local.objects import ObjectError, ObjectStore
@@ -63,11 +62,8 @@ class Base:
 
     def _new(self, kind: Kind, name: str, request: Wire, status: Wire, *, taken: AwsError) -> str:
         """Create a resource and return its ARN; ``taken`` is raised where the name is."""
-        now = time.time()
-        kept = {key: value for key, value in request.items() if key != "Tags"}
-        born = {f"{kind.name}Name": name, f"{kind.name}Arn": kind.arn(name), "CreationTime": now}
         try:
-            self.store.create(kind, name, kept | born, {"LastModifiedTime": now} | status, tags=request.get("Tags"))
+            self.store.register(kind, name, request, status)
         except ExistsError as error:
             raise taken from error
         return kind.arn(name)

@@ -49,6 +49,9 @@ class MetricScan:
         return list(self._last.values())
 
 
+Cut = Literal["Stopped", "MaxRuntimeExceeded", "MaxWaitTimeExceeded", "Interrupted"]
+
+
 @dataclass(frozen=True)
 class Ended:
     """How a container ended.
@@ -61,7 +64,7 @@ class Ended:
     """
 
     code: int
-    cut: Literal["Stopped", "MaxRuntimeExceeded"] | None
+    cut: Cut | None
     seconds: float
     last_line: str
 
@@ -74,11 +77,21 @@ def run(
     log_group: str,
     limit_s: float,
     metrics: MetricScan,
+    wait_until: float = float("inf"),
 ) -> Ended:
     """Run a job's container to its end, or to the end of its time.
 
     It is asked to stop with SIGTERM, has 120 s (``SAGEMAKER_LOCAL_STOP_GRACE_S``) and is then killed; whatever else
     is left of its process group is killed too.
+
+    Args:
+        job: Whose it is.
+        command: What stands for starting it.
+        environment: What the request has for it.
+        log_group: Where its output goes.
+        limit_s: How long it may run.
+        metrics: Looks for metrics in its output.
+        wait_until: When a job on spot instances must have ended, in seconds since 1970.
 
     Raises:
         ClientFaultError: The command cannot be started.
@@ -101,13 +114,12 @@ def run(
     reader = threading.Thread(target=read, daemon=True)
     reader.start()
 
-    cut: Literal["Stopped", "MaxRuntimeExceeded"] | None = None
+    cut: Cut | None = None
     kill_at = float("inf")
     while process.poll() is None:
         job.pause(_LOOK_S)
         now = time.time()
-        if cut is None and (job.stopping or now - began > limit_s):
-            cut = "Stopped" if job.stopping else "MaxRuntimeExceeded"
+        if cut is None and (cut := _cut(job, ran=now - began > limit_s, waited=now > wait_until)):
             kill_at = now + setting("STOP_GRACE_S", 120)
             process.terminate()
         if now > kill_at:
@@ -117,6 +129,16 @@ def run(
     job.save(children=[])
     code = process.returncode
     return Ended(code if code >= 0 else 128 - code, cut, time.time() - began, said[0] if 0 < code < 128 else "")
+
+
+def _cut(job: Supervised, *, ran: bool, waited: bool) -> Cut | None:
+    if job.stopping:
+        return "Stopped"
+    if waited:
+        return "MaxWaitTimeExceeded"
+    if ran:
+        return "MaxRuntimeExceeded"
+    return "Interrupted" if job.interrupted() else None
 
 
 def text_of(path: Path) -> str:

@@ -16,11 +16,8 @@ from resources.sagemaker.local.store import (
     Wire,
     put_json,
 )
-from resources.sagemaker.local.training import transition
+from resources.sagemaker.local.training import LONGEST_S, newborn
 from resources.sagemaker.local.wire import AwsError, invalid
-
-_LONGEST_S = 86400
-"""MaxRuntimeInSeconds where a request names none."""
 
 
 class Jobs(Base):
@@ -30,20 +27,12 @@ class Jobs(Base):
         """CreateTrainingJob."""
         name = request["TrainingJobName"]
         self._check_training(request)
-        now = time.time()
-        status = {
-            "TrainingJobStatus": "InProgress",
-            "SecondaryStatus": "Starting",
-            "SecondaryStatusTransitions": transition([], "Starting", now),
-            "ModelArtifacts": {"S3ModelArtifacts": ""},
-        }
-        stopping = {"MaxRuntimeInSeconds": _LONGEST_S} | request.get("StoppingCondition", {})
         taken = AwsError(
             "ResourceInUse",
             "Training job names must be unique within an AWS account and region, and a training job with this name "
             f"already exists ({TRAINING_JOB.arn(name)})",
         )
-        asked = request | {"StoppingCondition": stopping}
+        asked, status = newborn(request)
         return {"TrainingJobArn": self._new(TRAINING_JOB, name, asked, status, taken=taken)}
 
     def describe_training_job(self, request: Wire) -> Wire:
@@ -61,11 +50,21 @@ class Jobs(Base):
             raise unsupported("A list by warm pool or training plan")
         return page(TRAINING_JOB, self._all(TRAINING_JOB), request, key="TrainingJobSummaries", ascending=True)
 
+    def interrupt_training_job(self, name: str) -> None:
+        """Take the spot instance of a running job away; no operation of the service (see ``interruption``)."""
+        job = self._job(TRAINING_JOB, name)
+        if not job.get("EnableManagedSpotTraining", False):
+            raise invalid(f"{name} is not on spot instances: it was created without EnableManagedSpotTraining.")
+        if job["SecondaryStatus"] != "Training":
+            raise invalid(f"{name} is {job['SecondaryStatus']}: only a job that is Training can be interrupted.")
+        put_json(self.store.folder(TRAINING_JOB, name) / "interrupt", {"asked": time.time()})
+        self.store.wake(TRAINING_JOB, name)
+
     def create_processing_job(self, request: Wire) -> Wire:
         """CreateProcessingJob."""
         name = request["ProcessingJobName"]
         self._check_processing(request)
-        stopping = {"MaxRuntimeInSeconds": _LONGEST_S} | request.get("StoppingCondition", {})
+        stopping = {"MaxRuntimeInSeconds": LONGEST_S} | request.get("StoppingCondition", {})
         taken = AwsError(
             "ResourceInUse",
             "Job name must be unique within an AWS account and region, and a job with this name already exists "
@@ -98,8 +97,7 @@ class Jobs(Base):
         status = self._job(kind, name)[f"{kind.name}Status"]
         if status in ENDED or status == "Stopping":
             raise invalid(f"The request was rejected because the {kind.words} is in status {status}.")
-        put_json(self.store.folder(kind, name) / "stop", {"asked": time.time()})
-        self.store.wake(kind, name)
+        self.store.stop(kind, name)
         return {}
 
     def _check_training(self, request: Wire) -> None:
@@ -200,7 +198,7 @@ def _check_spot(request: Wire) -> None:
         if wait is not None:
             raise invalid("MaxWaitTimeInSeconds is only for EnableManagedSpotTraining.")
         return
-    if wait is None or wait < stopping.get("MaxRuntimeInSeconds", _LONGEST_S):
+    if wait is None or wait < stopping.get("MaxRuntimeInSeconds", LONGEST_S):
         raise invalid(
             "Invalid MaxWaitTimeInSeconds. It must be present and be greater than or equal to MaxRuntimeInSeconds"
         )

@@ -3,7 +3,9 @@
 Every resource is one folder, ``<root>/<kind>/<name>``. Each file in it has one writer and is replaced atomically,
 so readers need no transaction: the creator writes ``request.json``, a supervisor ``status.json``, a caller who wants
 something ``stop`` or ``desired.json``. A supervisor holds ``lock`` for as long as it lives, and the kernel lets go of
-it however it dies, so "is it alive?" needs neither pid files nor heartbeats. On a full disk a supervisor cannot write
+it however it dies, so "is it alive?" needs neither pid files nor heartbeats. A job or an endpoint without its
+supervisor is settled by whoever reads it; a tuning job's is started again: it only looks after jobs that live on. On a
+full disk a supervisor cannot write
 its status: it leaves its reason in the lock file, which has room for it, and whoever reads the resource settles it.
 
 Standard library only: supervisors import this without the site packages. Local file systems only.
@@ -69,6 +71,7 @@ class Kind:
 TRAINING_JOB = Kind("TrainingJob", "train", "training-job", "training job")
 PROCESSING_JOB = Kind("ProcessingJob", "process", "processing-job", "processing job")
 TRANSFORM_JOB = Kind("TransformJob", "transform", "transform-job", "transform job")
+TUNING_JOB = Kind("HyperParameterTuningJob", "tuning", "hyper-parameter-tuning-job", "hyperparameter tuning job")
 MODEL = Kind("Model", "model", "model", "model")
 MODEL_PACKAGE_GROUP = Kind("ModelPackageGroup", "group", "model-package-group", "model package group")
 MODEL_PACKAGE = Kind("ModelPackage", "package", "model-package", "model package")
@@ -78,13 +81,14 @@ KINDS = (
     TRAINING_JOB,
     PROCESSING_JOB,
     TRANSFORM_JOB,
+    TUNING_JOB,
     MODEL,
     MODEL_PACKAGE_GROUP,
     MODEL_PACKAGE,
     ENDPOINT_CONFIG,
     ENDPOINT,
 )
-SUPERVISED = frozenset({TRAINING_JOB, PROCESSING_JOB, TRANSFORM_JOB, ENDPOINT})
+SUPERVISED = frozenset({TRAINING_JOB, PROCESSING_JOB, TRANSFORM_JOB, TUNING_JOB, ENDPOINT})
 
 
 class ExistsError(Exception):
@@ -136,6 +140,17 @@ class Store:
             return [home.name for home in (self.root / kind.folder).iterdir()]
         except FileNotFoundError:
             return []
+
+    def register(self, kind: Kind, name: str, request: Wire, status: Wire) -> None:
+        """Create a resource with what all have: its name, its ARN, its times and its tags.
+
+        Raises:
+            ExistsError: The name is taken.
+        """
+        now = time.time()
+        kept = {key: value for key, value in request.items() if key != "Tags"}
+        born = {f"{kind.name}Name": name, f"{kind.name}Arn": kind.arn(name), "CreationTime": now}
+        self.create(kind, name, kept | born, {"LastModifiedTime": now} | status, tags=request.get("Tags"))
 
     def create(self, kind: Kind, name: str, request: Wire, status: Wire, tags: list[Wire] | None = None) -> None:
         """Create a resource, and start its supervisor if its kind has one.
@@ -192,9 +207,19 @@ class Store:
     def remove(self, kind: Kind, name: str) -> bool:
         """Remove a resource that no supervisor holds. False: it is held, or gone."""
         with self._claim(self.folder(kind, name)) as claimed:
-            if claimed:
+            if claimed is not None:
                 self.discard(self.folder(kind, name))
-        return claimed
+        return claimed is not None
+
+    def wait(self, kind: Kind, name: str) -> None:
+        """Wait for the supervisor of a resource that has ended: it lives for a moment after its last word."""
+        with contextlib.suppress(FileNotFoundError), (self.folder(kind, name) / "lock").open() as file:
+            fcntl.flock(file, fcntl.LOCK_SH)
+
+    def stop(self, kind: Kind, name: str) -> None:
+        """Ask a resource to stop."""
+        put_json(self.folder(kind, name) / "stop", {"asked": time.time()})
+        self.wake(kind, name)
 
     def wake(self, kind: Kind, name: str) -> None:
         """Have the supervisor of a resource look at once at what was asked of it; it would within half a second."""
@@ -216,32 +241,42 @@ class Store:
         return status is None or (status.get(f"{kind.name}Status") in ENDED and not (home / "stop").exists())
 
     @contextmanager
-    def _claim(self, home: Path) -> Iterator[bool]:
-        """Take the lock of a resource if nobody holds it; the file must still be the one at that path."""
+    def _claim(self, home: Path, *, mode: int = os.O_RDONLY) -> Iterator[int | None]:
+        """Take the lock of a resource if nobody holds it; the file must still be the one at that path.
+
+        Gives its open file descriptor; None where it is held.
+        """
         try:
-            file = (home / "lock").open()
+            lock = os.open(home / "lock", mode | os.O_CLOEXEC)
         except (FileNotFoundError, NotADirectoryError):
-            yield False
+            yield None
             return
-        with file:
+        try:
             try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                claimed = os.path.samestat(os.fstat(file.fileno()), (home / "lock").stat())
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                claimed = os.path.samestat(os.fstat(lock), (home / "lock").stat())
             except (BlockingIOError, FileNotFoundError):
                 claimed = False
-            yield claimed
+            yield lock if claimed else None
+        finally:
+            os.close(lock)
 
     def _settle(self, kind: Kind, home: Path) -> Wire:
         """Give a resource without a supervisor its last status, and end what the supervisor left running.
 
+        A tuning job gets another supervisor.
+
         Returns:
             What changed; nothing where the resource is held, or had ended.
         """
-        with self._claim(home) as claimed:
-            if not claimed:
+        with self._claim(home, mode=os.O_RDWR if kind == TUNING_JOB else os.O_RDONLY) as claimed:
+            if claimed is None:
                 return {}
             status, changes = get_json(home / "status.json"), {}  # again: the supervisor may have ended it since
             if status.get(f"{kind.name}Status") not in ENDED:
+                if kind == TUNING_JOB:
+                    launch_supervisor(home, claimed)
+                    return {}
                 for child in status.get("children", []):
                     kill_group(child["pid"], child["started"])
                 changes = _lost(kind, last_words(home / "lock") or LOST)

@@ -60,6 +60,14 @@ class Supervised:
         """Has a caller asked for an end, or the machine?"""
         return self._terminated or (self.home / "stop").exists()
 
+    def interrupted(self) -> bool:
+        """Was the spot instance taken away? Every interruption is told once."""
+        try:
+            (self.home / "interrupt").unlink()
+        except FileNotFoundError:
+            return False
+        return True
+
     def pause(self, seconds: float) -> None:
         """Wait until a child ends, a caller wakes this process (``Store.wake``), or the time is over."""
         select.select([self._signals], [], [], seconds)

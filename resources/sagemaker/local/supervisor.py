@@ -8,13 +8,14 @@ import os
 import time
 from pathlib import Path
 
-from resources.sagemaker.local import processing, serving, training
+from resources.sagemaker.local import processing, serving, training, tuning
 from resources.sagemaker.local.processes import kill_group
 from resources.sagemaker.local.store import (
     ENDPOINT,
     PROCESSING_JOB,
     TRAINING_JOB,
     TRANSFORM_JOB,
+    TUNING_JOB,
     introduce,
     leave_words,
 )
@@ -31,6 +32,7 @@ _SUPERVISORS = {
     TRAINING_JOB.folder: (TRAINING_JOB, training.supervise),
     PROCESSING_JOB.folder: (PROCESSING_JOB, processing.supervise),
     TRANSFORM_JOB.folder: (TRANSFORM_JOB, _transform),
+    TUNING_JOB.folder: (TUNING_JOB, tuning.supervise),
     ENDPOINT.folder: (ENDPOINT, serving.supervise),
 }
 
@@ -60,6 +62,7 @@ def main(folder: str, lock: int) -> None:
             TRAINING_JOB: "TrainingEndTime",
             PROCESSING_JOB: "ProcessingEndTime",
             TRANSFORM_JOB: "TransformEndTime",
+            TUNING_JOB: "HyperParameterTuningEndTime",
         }
         ended = {times[kind]: time.time()} if kind in times else {}
         secondary = {"SecondaryStatus": "Failed"} if kind == TRAINING_JOB else {}

@@ -18,6 +18,8 @@ from resources.sagemaker.local.supervision import (
 )
 
 LOG_GROUP = "TrainingJobs"
+LONGEST_S = 86400
+"""MaxRuntimeInSeconds where a request names none."""
 MESSAGES = {
     "Starting": "Preparing the instances for training",
     "Downloading": "Downloading the training image and the input data",
@@ -26,7 +28,9 @@ MESSAGES = {
     "Completed": "Training job completed",
     "Failed": "Training job failed",
     "Stopped": "Training job stopped",
+    "Interrupted": "Training job interrupted: the spot instance was taken away",
     "MaxRuntimeExceeded": "Training job runtime exceeded MaxRuntimeInSeconds provided",
+    "MaxWaitTimeExceeded": "Training job wait time exceeded MaxWaitTimeInSeconds provided",
 }
 
 
@@ -36,16 +40,36 @@ def transition(transitions: list[Wire], status: str, now: float) -> list[Wire]:
     return [*closed, {"Status": status, "StartTime": now, "StatusMessage": MESSAGES[status]}]
 
 
+def newborn(request: Wire) -> tuple[Wire, Wire]:
+    """A request with what it left to the service, and the status that the job begins with."""
+    status = {
+        "TrainingJobStatus": "InProgress",
+        "SecondaryStatus": "Starting",
+        "SecondaryStatusTransitions": transition([], "Starting", time.time()),
+        "ModelArtifacts": {"S3ModelArtifacts": ""},
+    }
+    stopping = {"MaxRuntimeInSeconds": LONGEST_S} | request.get("StoppingCondition", {})
+    return request | {"StoppingCondition": stopping}, status
+
+
 def supervise(job: Supervised) -> None:
-    """Run a training job to its end: inputs, container, model."""
+    """Run a training job to its end: inputs, container, model; again where a spot instance is taken away."""
     ml = job.home / "ml"
     try:
-        _enter(job, "Downloading")
-        _prepare(job, ml)
-        if job.stopping:
-            _end(job, "Stopped", secondary="Stopped")
-            return
-        ended = _train(job, ml)
+        spent = 0.0
+        while True:
+            _enter(job, "Downloading")
+            _prepare(job, ml)
+            if job.stopping:
+                _end(job, "Stopped", secondary="Stopped")
+                return
+            ended = _train(job, ml, spent)
+            spent += ended.seconds
+            if ended.cut != "Interrupted":
+                break
+            shutil.rmtree(ml)  # the next instance has nothing of this one but the checkpoints
+            _enter(job, "Interrupted")
+            _enter(job, "Starting")
         if ended.code and ended.cut is None:
             said = text_of(ml / "output/failure") or ended.last_line
             reason = f"AlgorithmError: {said}, exit code: {ended.code}"
@@ -116,7 +140,8 @@ def resource_config(instance_type: str) -> Wire:
     }
 
 
-def _train(job: Supervised, ml: Path) -> Ended:
+def _train(job: Supervised, ml: Path, spent: float) -> Ended:
+    """Run the container, which ran for ``spent`` seconds before it was interrupted."""
     request, name = job.request, job.home.name
     algorithm = request["AlgorithmSpecification"]
     command = image_command(
@@ -133,17 +158,23 @@ def _train(job: Supervised, ml: Path) -> Ended:
         "AWS_REGION": REGION,
     }
     metrics = MetricScan(algorithm.get("MetricDefinitions", []))
-    _enter(job, "Training", TrainingStartTime=time.time())
+    stopping = request["StoppingCondition"]
+    _enter(job, "Training", TrainingStartTime=job.status.get("TrainingStartTime", time.time()))
     ended = run(
         job,
         command,
         environment=environment,
         log_group=LOG_GROUP,
-        limit_s=request["StoppingCondition"]["MaxRuntimeInSeconds"],
+        limit_s=stopping["MaxRuntimeInSeconds"] - spent,
+        wait_until=request["CreationTime"] + stopping.get("MaxWaitTimeInSeconds", float("inf")),
         metrics=metrics,
     )
-    seconds = max(1, round(ended.seconds))
-    job.save(TrainingTimeInSeconds=seconds, BillableTimeInSeconds=seconds, FinalMetricDataList=metrics.final)
+    # Of a job that was interrupted, training goes on between its instances, the bill does not.
+    job.save(
+        TrainingTimeInSeconds=max(1, round(time.time() - job.status["TrainingStartTime"])),
+        BillableTimeInSeconds=max(1, round(spent + ended.seconds)),
+        FinalMetricDataList=metrics.final,
+    )
     return ended
 
 

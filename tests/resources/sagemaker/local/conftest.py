@@ -131,6 +131,45 @@ class Twin:
 
         return until(look, f"end of {name}")
 
+    def tuning_request(self, name: str, *, metric: str = "loss", **config: Any) -> dict[str, Any]:
+        """A request of six trials on a line, two at once; ``config`` changes the tuning job's config."""
+        limits = {"MaxNumberOfTrainingJobs": 6, "MaxParallelTrainingJobs": 2}
+        line = {"Name": "x", "MinValue": "0", "MaxValue": "1", "ScalingType": "Linear"}
+        training = self.training_request("")
+        del training["TrainingJobName"]
+        training["AlgorithmSpecification"]["MetricDefinitions"] = [{"Name": "loss", "Regex": r"loss: ([0-9.e-]+)"}]
+        return {
+            "HyperParameterTuningJobName": name,
+            "HyperParameterTuningJobConfig": {
+                "Strategy": "Random",
+                "HyperParameterTuningJobObjective": {"Type": "Minimize", "MetricName": metric},
+                "ResourceLimits": limits,
+                "ParameterRanges": {"ContinuousParameterRanges": [line]},
+                "RandomSeed": 1,
+                **config,
+            },
+            "TrainingJobDefinition": training | {"StaticHyperParameters": {"shift": "0.5"}},
+        }
+
+    def tune(self, name: str, **config: Any) -> dict[str, Any]:
+        """Create a tuning job; its last description."""
+        self.sagemaker.create_hyper_parameter_tuning_job(**self.tuning_request(name, **config))
+        return self.tuned(name)
+
+    def tuned(self, name: str) -> dict[str, Any]:
+        def look() -> dict[str, Any] | None:
+            job = self.sagemaker.describe_hyper_parameter_tuning_job(HyperParameterTuningJobName=name)
+            return job if job["HyperParameterTuningJobStatus"] in {"Completed", "Failed", "Stopped"} else None
+
+        return until(look, f"end of {name}")
+
+    def trials(self, name: str, **wanted: Any) -> list[dict[str, Any]]:
+        """The trials of a tuning job as its list has them."""
+        pages = self.sagemaker.get_paginator("list_training_jobs_for_hyper_parameter_tuning_job").paginate(
+            HyperParameterTuningJobName=name, **wanted
+        )
+        return [trial for page in pages for trial in page["TrainingJobSummaries"]]
+
     def processing_request(self, name: str, **changes: Any) -> dict[str, Any]:
         cluster = {"InstanceType": "ml.m5.large", "InstanceCount": 1, "VolumeSizeInGB": 1}
         request: dict[str, Any] = {
@@ -207,6 +246,9 @@ def root(tmp_path: Path) -> Iterator[Path]:
     folder = tmp_path / "sm"
     yield folder
     client = local_client("sagemaker", folder)
+    for job in client.list_hyper_parameter_tuning_jobs(StatusEquals="InProgress")["HyperParameterTuningJobSummaries"]:
+        with contextlib.suppress(client.exceptions.ClientError):
+            client.stop_hyper_parameter_tuning_job(HyperParameterTuningJobName=job["HyperParameterTuningJobName"])
     for job in client.list_training_jobs(StatusEquals="InProgress", MaxResults=100)["TrainingJobSummaries"]:
         with contextlib.suppress(client.exceptions.ClientError):  # it ended by itself
             client.stop_training_job(TrainingJobName=job["TrainingJobName"])
