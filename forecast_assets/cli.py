@@ -17,6 +17,7 @@ import click
 from rich.markup import escape
 from rich.table import Table
 
+from forecast_assets.commands.aws import aws
 from forecast_assets.commands.support import err, explained, open_platform, out
 from forecast_assets.settings import load_settings
 from resources.lake import Lake
@@ -164,6 +165,9 @@ def show(week: date | None, *, as_json: bool) -> None:
         click.echo(json.dumps(forecast_json(lake.read("forecast", week), week), indent=2))
     else:
         _print_forecast(lake, week)
+
+
+main.add_command(aws)
 
 
 @main.group()

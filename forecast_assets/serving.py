@@ -17,7 +17,7 @@ def model_endpoint(settings: Settings, sagemaker: SageMaker) -> ModelEndpoint:
         sagemaker.client(),
         sagemaker.runtime(),
         name=settings.endpoint.name,
-        role_arn=sagemaker.role_arn,
+        role_arn=settings.serving_role_arn,
         memory_mb=settings.endpoint.memory_mb,
         max_concurrency=settings.endpoint.max_concurrency,
     )

@@ -179,7 +179,12 @@ class Settings(BaseSettings):
     role_arn: str = Field(
         _NO_ROLE,
         pattern=r"^arn:aws[a-z-]*:iam::\d{12}:role/.+$",
-        description="The role SageMaker assumes in jobs and endpoints. The local SageMaker only looks at its form.",
+        description="The role SageMaker assumes in jobs. The local SageMaker only looks at its form.",
+    )
+    endpoint_role_arn: str = Field(
+        "",
+        pattern=r"^$|^arn:aws[a-z-]*:iam::\d{12}:role/.+$",
+        description="The role SageMaker assumes in the endpoint, which need not write the lake; empty takes role_arn.",
     )
     images: str = Field(
         "",
@@ -338,6 +343,11 @@ class Settings(BaseSettings):
                 "lake_uri: the SageMaker of this machine reads folders; set compute to aws, or name a folder"
             )
         return self
+
+    @property
+    def serving_role_arn(self) -> str:
+        """The role of models behind the endpoint."""
+        return self.endpoint_role_arn or self.role_arn
 
     @property
     def tuning_weeks(self) -> int:

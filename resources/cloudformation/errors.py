@@ -35,15 +35,24 @@ class StackRefusedError(StackError):
 
 
 class StackTimeoutError(StackError):
-    """An operation takes longer than its wait; CloudFormation goes on with it.
+    """An operation takes longer than its wait; AWS goes on with it.
 
     Attributes:
-        status: CloudFormation's word for how it stands now.
+        status: AWS's word for how it stands now.
     """
 
-    def __init__(self, name: str, *, status: str, max_wait_s: float) -> None:
+    def __init__(self, what: str, *, status: str, max_wait_s: float) -> None:
         self.status = status
         super().__init__(
-            f"stack {name} is still {status} after {max_wait_s:g} s: CloudFormation goes on; ask again later, the "
-            "same command takes it up"
+            f"{what} is still {status} after {max_wait_s:g} s: AWS goes on with it; the same command takes it up later"
+        )
+
+
+class BucketNotEmptiedError(AwsError):
+    """An object cannot be deleted, so its bucket cannot either; what was deleted before it is gone."""
+
+    def __init__(self, bucket: str, key: str, said: str) -> None:
+        super().__init__(
+            f"cannot delete {key} from bucket {bucket}: {said}. What came before it is deleted, the rest is there; "
+            "`forecast aws teardown --delete-data` goes on from here"
         )

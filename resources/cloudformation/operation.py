@@ -19,16 +19,16 @@ _MAX_REASONS = 5
 
 
 class Wait:
-    """How long the operations on a stack may take together.
+    """How long the operations on something may take together.
 
     Args:
-        name: Of the stack.
+        what: On what, as the words before "is still".
         max_wait_s: From now on.
         poll_interval_s: Seconds between two looks.
     """
 
-    def __init__(self, name: str, *, max_wait_s: float, poll_interval_s: float) -> None:
-        self._name, self._max_wait_s, self._poll_interval_s = name, max_wait_s, poll_interval_s
+    def __init__(self, what: str, *, max_wait_s: float, poll_interval_s: float) -> None:
+        self._what, self._max_wait_s, self._poll_interval_s = what, max_wait_s, poll_interval_s
         self._deadline = time.monotonic() + max_wait_s
 
     def pause(self, status: str) -> None:
@@ -38,7 +38,7 @@ class Wait:
             StackTimeoutError: There is no time left.
         """
         if time.monotonic() > self._deadline:
-            raise StackTimeoutError(self._name, status=status, max_wait_s=self._max_wait_s)
+            raise StackTimeoutError(self._what, status=status, max_wait_s=self._max_wait_s)
         time.sleep(self._poll_interval_s)
 
     def patiently(self, ask: Callable[[], R]) -> R:

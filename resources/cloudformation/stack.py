@@ -1,9 +1,10 @@
 """A CloudFormation stack, brought to a template by change sets."""
 
 import hashlib
+import json
 import uuid
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from resources.aws import asking, error_code
 from resources.cloudformation.errors import (
@@ -95,13 +96,46 @@ class Stack:
         wait = self._wait(max_wait_s)
         with asking(f"deploy stack {self.name}"):
             while True:
-                current = self._mended(wait, progress)
-                change_set = self._change_set(template, parameters, is_new=current is None, wait=wait)
-                if not self._holds_changes(change_set, is_new=current is None, wait=wait, progress=progress):
+                is_new = self._mended(wait, progress) is None
+                change_set = self._change_set("CREATE" if is_new else "UPDATE", template, parameters, wait)
+                if not self._holds_changes(change_set, is_new=is_new, wait=wait, progress=progress):
                     return False
                 if self._executed(change_set, wait, progress):
                     return True
                 progress(f"stack {self.name}: another deployment was faster; looking again")
+
+    def adopt(
+        self, resource: str, kind: str, identifier: Mapping[str, str], *, max_wait_s: float, progress: Progress
+    ) -> bool:
+        """Make the stack of one thing that is there already, such as a bucket that an earlier stack left behind.
+
+        The next deployment gives it the properties of the template, and the stack everything else.
+
+        Args:
+            resource: Its logical name in the template.
+            kind: Its type, such as `AWS::S3::Bucket`.
+            identifier: The properties by which CloudFormation finds it.
+            max_wait_s: Longest wait for all of it.
+            progress: Told when it is done.
+
+        Returns:
+            False where there is a stack already.
+
+        Raises:
+            StackFailedError: It was rolled back; what was to be adopted is as it was.
+            StackRefusedError: It belongs to another stack.
+            StackTimeoutError: It takes longer than `max_wait_s`.
+            AwsAccessError: The account refuses.
+        """
+        template = {"Resources": {resource: {"Type": kind, "DeletionPolicy": "Retain", "Properties": dict(identifier)}}}
+        imports = [{"ResourceType": kind, "LogicalResourceId": resource, "ResourceIdentifier": dict(identifier)}]
+        wait = self._wait(max_wait_s)
+        with asking(f"take {resource} up into stack {self.name}"):
+            if self._mended(wait, progress) is not None:
+                return False
+            change_set = self._change_set("IMPORT", json.dumps(template), {}, wait, imports=imports)
+            self._holds_changes(change_set, is_new=True, wait=wait, progress=progress)
+            return self._executed(change_set, wait, progress)
 
     def outputs(self) -> dict[str, str]:
         """The stack's outputs by name.
@@ -140,7 +174,7 @@ class Stack:
         return True
 
     def _wait(self, max_wait_s: float) -> Wait:
-        return Wait(self.name, max_wait_s=max_wait_s, poll_interval_s=self._poll_interval_s)
+        return Wait(f"stack {self.name}", max_wait_s=max_wait_s, poll_interval_s=self._poll_interval_s)
 
     def _existing(self) -> "StackTypeDef":
         with asking(f"look at stack {self.name}"):
@@ -189,7 +223,15 @@ class Stack:
             operation.follow(progress, wanted=("UPDATE_ROLLBACK_COMPLETE",))
         return found
 
-    def _change_set(self, template: str, parameters: Mapping[str, str], *, is_new: bool, wait: Wait) -> _ChangeSet:
+    def _change_set(
+        self,
+        kind: Literal["CREATE", "UPDATE", "IMPORT"],
+        template: str,
+        parameters: Mapping[str, str],
+        wait: Wait,
+        *,
+        imports: Sequence[Mapping[str, Any]] | None = None,
+    ) -> _ChangeSet:
         from botocore.exceptions import ClientError
 
         try:
@@ -197,12 +239,13 @@ class Stack:
                 lambda: self._client.create_change_set(
                     StackName=self.name,
                     ChangeSetName=f"forecast-{uuid.uuid4().hex[:12]}",
-                    ChangeSetType="CREATE" if is_new else "UPDATE",
+                    ChangeSetType=kind,
                     Description=f"to template {hashlib.sha256(template.encode()).hexdigest()[:12]}",
                     TemplateBody=template,
                     Parameters=[{"ParameterKey": key, "ParameterValue": value} for key, value in parameters.items()],
                     Capabilities=["CAPABILITY_NAMED_IAM"],
-                    Tags=self._tags,  # type: ignore[arg-type]
+                    Tags=[] if imports else self._tags,  # type: ignore[arg-type] # an import may not add any
+                    **({"ResourcesToImport": imports} if imports else {}),  # type: ignore[arg-type]
                 )
             )
         except ClientError as error:
@@ -241,7 +284,7 @@ class Stack:
             if error_code(error) in _OVERTAKEN:
                 return False
             raise
-        operation.follow(progress, wanted=("CREATE_COMPLETE", "UPDATE_COMPLETE"))
+        operation.follow(progress, wanted=("CREATE_COMPLETE", "UPDATE_COMPLETE", "IMPORT_COMPLETE"))
         return True
 
     def _delete(self, arn: str, wait: Wait, progress: Progress) -> None:
