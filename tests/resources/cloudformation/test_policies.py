@@ -44,7 +44,7 @@ ALL_OF_A_KIND = {
         for kind in ("restapis", "apikeys", "usageplans", "tags")
     },
 }
-OURS = (STACK, "counterfactual-", "tuning-", "candidate-model-", "petroleum_demand", "/aws/sagemaker/")
+OURS = (STACK, "pipelines-", "counterfactual-", "tuning-", "candidate-model-", "petroleum_demand", "/aws/sagemaker/")
 
 
 @pytest.fixture(scope="module")
@@ -129,11 +129,22 @@ def test_metrics_are_sagemakers_own(base: Template) -> None:
     assert not may(base, "JobRole", "cloudwatch:PutMetricData", "*", cloudwatch__namespace="Billing")
 
 
-@pytest.mark.parametrize("role", ["JobRole", "EndpointRole"])
+@pytest.mark.parametrize("role", ["JobRole", "EndpointRole", "PipelineRole"])
 def test_only_sagemaker_for_this_account_takes_the_roles(base: Template, role: str) -> None:
     [trust] = base.resolve(base.resources[role]["Properties"]["AssumeRolePolicyDocument"])["Statement"]
     assert trust["Principal"] == {"Service": "sagemaker.amazonaws.com"}
     assert trust["Condition"] == {"StringEquals": {"aws:SourceAccount": ACCOUNT}}
+
+
+def test_the_pipeline_starts_its_own_jobs_with_the_role_of_jobs(base: Template) -> None:
+    assert may(base, "PipelineRole", "sagemaker:CreateTrainingJob", f"{SAGEMAKER}:training-job/pipelines-1a-Search-2b")
+    assert not may(base, "PipelineRole", "sagemaker:CreateTrainingJob", f"{SAGEMAKER}:training-job/candidate-model-1")
+    assert not may(
+        base, "PipelineRole", "sagemaker:UpdateModelPackage", f"{SAGEMAKER}:model-package/petroleum-demand/1"
+    )
+    for role, wanted in (("job", True), ("endpoint", False), ("platform", False)):
+        arn, service = f"{IAM}:role/{STACK}-{REGION}-{role}", "sagemaker.amazonaws.com"
+        assert may(base, "PipelineRole", "iam:PassRole", arn, iam__PassedToService=service) is wanted
 
 
 # -- Dagster ---------------------------------------------------------------------------------------------------------
@@ -144,6 +155,7 @@ def test_only_sagemaker_for_this_account_takes_the_roles(base: Template, role: s
     [
         (f"{STACK}-{REGION}-job", "sagemaker.amazonaws.com", True),
         (f"{STACK}-{REGION}-endpoint", "sagemaker.amazonaws.com", True),
+        (f"{STACK}-{REGION}-pipeline", "sagemaker.amazonaws.com", True),
         (f"{STACK}-{REGION}-job", "lambda.amazonaws.com", False),
         (f"{STACK}-{REGION}-job", "ec2.amazonaws.com", False),
         (f"{STACK}-{REGION}-platform", "sagemaker.amazonaws.com", False),
