@@ -340,3 +340,9 @@ def test_dagster_says_what_is_wrong_with_the_code_location(tmp_path: Path) -> No
     assert "SettingsError: wrong settings (environment FORECAST_..., or forecast.yaml):" in said
     assert "not 'many' (FORECAST_HORIZON)" in said
     assert "pydantic_core" not in said  # one error, not the one it was made from
+
+
+def test_the_endpoint_has_the_role_of_jobs_unless_it_has_its_own() -> None:
+    job, own = (f"arn:aws:iam::123456789012:role/{name}" for name in ("job", "endpoint"))
+    assert load_settings(role_arn=job).serving_role_arn == job
+    assert load_settings(role_arn=job, endpoint_role_arn=own).serving_role_arn == own
