@@ -17,6 +17,7 @@ import click
 from rich.markup import escape
 from rich.table import Table
 
+from forecast_assets.commands.api import api
 from forecast_assets.commands.aws import aws
 from forecast_assets.commands.support import err, explained, open_platform, out
 from forecast_assets.settings import load_settings
@@ -80,6 +81,7 @@ def refresh(week: date | None, *, force: bool) -> None:
         )
     else:
         _print_endpoint(platform)
+        out.print(f"API: POST {platform.api.url()}, key from `forecast api key`", soft_wrap=True, highlight=False)
 
 
 @main.command()
@@ -168,6 +170,7 @@ def show(week: date | None, *, as_json: bool) -> None:
 
 
 main.add_command(aws)
+main.add_command(api)
 
 
 @main.group()

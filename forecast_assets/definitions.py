@@ -6,6 +6,7 @@ import dagster as dg
 
 from forecast_assets import (
     accuracy,
+    api,
     changes,
     counterfactual,
     dashboard,
@@ -41,6 +42,7 @@ default_assets = [
     changes.forecast_changes,
     dashboard.dashboard,
     serving.forecast_endpoint,
+    api.forecast_api,
 ]
 
 

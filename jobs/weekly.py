@@ -47,8 +47,8 @@ score = dg.define_asset_job(
 
 deploy = dg.define_asset_job(
     "deploy",
-    selection=dg.AssetSelection.assets("forecast_endpoint"),
-    description="Bring the endpoint to the newest approved model.",
+    selection=dg.AssetSelection.assets("forecast_endpoint", "forecast_api"),
+    description="Bring the endpoint to the newest approved model, and the REST API in front of it.",
     executor_def=_IN_PROCESS,
 )
 
