@@ -27,10 +27,10 @@ def rest_api(settings: Settings, sagemaker: SageMaker, lake: Lake) -> Api:
         return LocalApi(lake.root / "_api", sagemaker.root, spec, port=settings.api.port)
     from resources import aws
     from resources.api.stack import StackApi
-    from resources.cloudformation.stack import Stack
+    from resources.cloudformation.account import Account
 
     return StackApi(
-        Stack(aws.client("cloudformation", settings.region), f"{settings.stack}-api"),
+        Account(settings.stack, settings.region).api,
         aws.client("apigateway", settings.region),
         sagemaker.client(),
         spec,

@@ -53,6 +53,16 @@ def test_the_function_may_invoke_one_endpoint_and_write_one_log(read: dict[str, 
     assert json.dumps(read["Resources"]).count("*") == 3, "that star, and /* with * for the stage's only method"
 
 
+def test_the_base_stack_bounds_the_function_to_what_it_needs(read: dict[str, Any]) -> None:
+    base: dict[str, Any] = yaml.load((ROOT / "resources" / "cloudformation" / "base.yaml").read_text(), _Loader)
+    boundary = base["Resources"]["ApiBoundary"]["Properties"]
+    own = properties(read, "AWS::IAM::Role")["PermissionsBoundary"]["Sub"].rpartition("/")[2]
+    assert own.replace("${AWS::StackName}", "${AWS::StackName}-api") == boundary["ManagedPolicyName"]["Sub"]
+    bounded = [each["Action"] for each in boundary["PolicyDocument"]["Statement"]]
+    [policy] = properties(read, "AWS::IAM::Role")["Policies"]
+    assert bounded == [each["Action"] for each in policy["PolicyDocument"]["Statement"]]
+
+
 def test_api_gateway_may_call_the_function_from_one_method_of_one_stage(read: dict[str, Any]) -> None:
     permission = properties(read, "AWS::Lambda::Permission")
     assert permission["Principal"] == "apigateway.amazonaws.com"
