@@ -18,6 +18,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from forecast_assets.commands import model
+from forecast_assets.commands.api import api
 from forecast_assets.commands.aws import aws
 from forecast_assets.commands.support import err, explained, open_platform, out
 from forecast_assets.lake import configured_lake
@@ -54,6 +55,8 @@ def main() -> None:
 
 
 main.add_command(model.model)
+main.add_command(api)
+main.add_command(aws)
 
 
 @main.command()
@@ -87,6 +90,7 @@ def refresh(week: date | None, *, force: bool) -> None:
         )
     if platform.has_approved():
         _print_endpoint(platform)
+        out.print(f"API: POST {platform.api.url()}, key from `forecast api key`", soft_wrap=True, highlight=False)
 
 
 @main.command()
@@ -172,9 +176,6 @@ def show(week: date | None, *, as_json: bool) -> None:
         click.echo(json.dumps(forecast_json(lake.read("forecast", week), week), indent=2))
     else:
         _print_forecast(lake, week)
-
-
-main.add_command(aws)
 
 
 @main.group()

@@ -6,6 +6,7 @@ import dagster as dg
 
 from forecast_assets import (
     accuracy,
+    api,
     catalog,
     changes,
     counterfactual,
@@ -42,6 +43,7 @@ default_assets = [
     changes.forecast_changes,
     dashboard.dashboard,
     serving.forecast_endpoint,
+    api.forecast_api,
     catalog.catalog,
 ]
 

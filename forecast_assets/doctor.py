@@ -9,13 +9,14 @@ from forecast_assets.findings import Finding, bucket_finding
 from forecast_assets.refresh import Platform
 from forecast_assets.serving import model_endpoint, newest_approved
 from forecast_assets.settings_file import settings_file
+from resources.api.errors import KEY_VARIABLE
 from resources.aws import AwsError, asking, client
 from resources.eia.errors import EiaError
 from resources.lake import Lake, LakeError
 
 
 def examine(platform: Platform) -> Iterator[Finding]:
-    """Look at the deployment: settings, lake, source, registry, endpoint, extras."""
+    """Look at the deployment: settings, lake, source, registry, endpoint, API, extras."""
     settings = platform.settings
     version = metadata.version("forecast-assets")
     python = ".".join(map(str, sys.version_info[:3]))
@@ -43,6 +44,7 @@ def _of_a_deployment(platform: Platform) -> Iterator[Finding]:
     yield _key(platform)
     yield _asked("Registry", lambda: _registry(platform))
     yield _asked("Endpoint", lambda: _endpoint(platform))
+    yield _asked("API", lambda: _api(platform))
 
 
 def _asked(what: str, ask: Callable[[], Finding]) -> Finding:
@@ -106,10 +108,19 @@ def _endpoint(platform: Platform) -> Finding:
     status = endpoint.status()
     if status is None:
         return Finding("warn", "Endpoint", f"{endpoint.name} does not exist", "Run `forecast refresh`")
-    if not platform.is_deployed():
+    model = newest_approved(platform.settings, platform.sagemaker)
+    if model is not None and not platform.endpoint_serves(model):
         found = f"{endpoint.name} is {status.status} and does not serve the newest approved model"
         return Finding("fail", "Endpoint", found, "Run `forecast refresh`")
     return Finding("ok", "Endpoint", f"{endpoint.name} is {status.status} with the newest approved model")
+
+
+def _api(platform: Platform) -> Finding:
+    if not platform.api.is_deployed():
+        return Finding("warn", "API", "there is none, or not as the settings ask", "Run `forecast refresh`")
+    if os.environ.get(KEY_VARIABLE):
+        return Finding("ok", "API", f"{platform.api.url()}, {KEY_VARIABLE} set")
+    return Finding("ok", "API", f"{platform.api.url()}, {KEY_VARIABLE} not set", "`forecast api key` gives a key")
 
 
 def _extra(extra: str, package: str) -> Finding:

@@ -11,11 +11,13 @@ from pathlib import Path
 import dagster as dg
 from dagster_shared.error import SerializableErrorInfo
 
+from forecast_assets.api import rest_api
 from forecast_assets.dashboard import is_shown
 from forecast_assets.gate import gated_artifact, verdict_of
 from forecast_assets.serving import model_endpoint, newest_approved
 from forecast_assets.settings import Settings
 from forecasting.forecaster import ForecasterError
+from resources.api.spec import Api
 from resources.clock import Clock
 from resources.eia.client import EiaClient
 from resources.eia.release import TABLE, current_release
@@ -92,6 +94,11 @@ class Platform:
         """The source of this lake's figures, opened once: it remembers what makes its questions cheap."""
         return self.eia.open(self.settings.series_ids, now=self.clock.now())
 
+    @functools.cached_property
+    def api(self) -> Api:
+        """The REST API."""
+        return rest_api(self.settings, self.sagemaker, self.lake)
+
     def newest_week(self) -> date:
         """The newest week that the source has of every series."""
         return self.source.newest_week(self.settings.series_ids)
@@ -145,9 +152,13 @@ class Platform:
         return waiting if (waiting.week, waiting.version) > (approved.week, approved.version) else None
 
     def is_deployed(self) -> bool:
-        """Whether the endpoint serves the newest approved model, or there is none to serve."""
+        """Whether endpoint and API serve the newest approved model, or there is none to serve."""
         model = newest_approved(self.settings, self.sagemaker)
-        return model is None or model_endpoint(self.settings, self.sagemaker).serves(model)
+        return model is None or (self.endpoint_serves(model) and self.api.is_deployed())
+
+    def endpoint_serves(self, model: RegisteredModel) -> bool:
+        """Whether the endpoint serves a model."""
+        return model_endpoint(self.settings, self.sagemaker).serves(model)
 
     def run(
         self,

@@ -55,8 +55,9 @@ register = dg.define_asset_job(
 
 deploy = dg.define_asset_job(
     "deploy",
-    selection=dg.AssetSelection.assets("forecast_endpoint", "catalog"),
-    description="Bring the endpoint to the newest approved model, and the catalog to the tables there are.",
+    selection=dg.AssetSelection.assets("forecast_endpoint", "forecast_api", "catalog"),
+    description="Bring the endpoint to the newest approved model, the REST API in front of it, and the catalog to the "
+    "tables there are.",
     executor_def=_IN_PROCESS,
 )
 

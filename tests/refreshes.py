@@ -136,6 +136,7 @@ class Site:
             self.endpoint().delete()
         until(lambda: not self.jobs(), "end of the jobs")
         end(self.processes())
+        until(lambda: not self.processes(), "end of the gateway")
 
     # -- processes ---------------------------------------------------------------------------------------------------
 
@@ -148,6 +149,10 @@ class Site:
 
     def supervisor(self, kind: str, name: str) -> int:
         return int((self.home(kind, name) / "lock").read_text())
+
+    def gateway(self) -> int:
+        """The process of the API."""
+        return int((self.lake.root / "_api" / "lock").read_text().split()[0])
 
     def child(self, kind: str, name: str) -> int | None:
         """The process that a supervisor runs."""

@@ -4,7 +4,7 @@ Each reads the lake, not what an asset held in memory, so that it judges what co
 says what follows from it and what to do.
 """
 
-from forecast_assets.checks import accuracy, forecasts, ingestion, model, quality, serving
+from forecast_assets.checks import accuracy, api, forecasts, ingestion, model, quality, serving
 
 default_checks = [
     ingestion.real_figures,
@@ -22,4 +22,5 @@ default_checks = [
     accuracy.unbiased,
     serving.answers_as_artifact,
     serving.fresh,
+    api.answers_as_endpoint,
 ]

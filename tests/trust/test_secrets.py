@@ -29,6 +29,7 @@ WEEK = "2023-11-10"
 ROUTE = "/v2/petroleum/cons/wpsup/data/"
 CANARIES = {
     "EIA_API_KEY": "CANARYeiaCANARY0key1234567890abcdefghij",
+    "PETROLEUM_API_KEY": "CANARYapiCANARYkeyOfTheApi1234567890123456",
     "AWS_ACCESS_KEY_ID": "AKIACANARYACCESSKEY1",
     "AWS_SECRET_ACCESS_KEY": "CANARYsecretCANARYsecretCANARYsecret1234",
     "AWS_SESSION_TOKEN": "CANARYsessionCANARYtoken",
@@ -68,6 +69,7 @@ forecast("good", "refresh", "--week", week)
 forecast("good", "doctor")
 forecast("forbidden", "doctor")
 forecast("good", "endpoint", "invoke", "--periods", "2")
+forecast("good", "api", "invoke", "--periods", "2")
 
 with_password = server.replace("//", "//user:@ADDRESS@@") + "/good/WGFUPUS2.csv?token=@ADDRESS@"
 for source in (with_password, with_password.replace("good", "forbidden")):
@@ -200,6 +202,7 @@ def test_no_secret_of_the_environment_is_written_or_said(shared_data: Path, tmp_
     assert failed == [*((mood, "refresh") for mood in moods), ("forbidden", "doctor")], out
     assert "good refresh: done" in out
     assert "good endpoint: done" in out
+    assert re.search("^good api: .*answers 403", out, re.MULTILINE), "the API was asked with a key"
     assert "address: True\naddress: False" in out
     assert len(asked) >= 10
     assert {"httpx", "httpcore", "botocore"} <= set(re.findall(r"^(?:DEBUG|INFO):(\w+)", err, re.MULTILINE))

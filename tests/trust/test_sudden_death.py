@@ -37,7 +37,7 @@ def assert_as_if_nothing_had_happened(site: Site, undisturbed: dict[str, str]) -
     forecast = site.lake.read("forecast", WEEK)
     assert [row["predictions"] for row in answer] == list(forecast["mean"][: len(answer)])
     running = site.processes()
-    expected = {site.supervisor("endpoint", ENDPOINT), site.child("endpoint", ENDPOINT)}
+    expected = {site.supervisor("endpoint", ENDPOINT), site.child("endpoint", ENDPOINT), site.gateway()}
     assert set(running) == expected, running
     site.close()
     assert site.processes() == {}
@@ -86,7 +86,14 @@ def kill_the_endpoint(site: Site) -> None:
 def kill_the_supervisor_of_the_endpoint(site: Site) -> None:
     """The serving process dies with it; the next refresh deploys anew."""
     os.kill(site.supervisor("endpoint", ENDPOINT), signal.SIGKILL)
-    until(lambda: not site.processes(), "end of the serving process")
+    until(lambda: set(site.processes()) <= {site.gateway()}, "end of the serving process")
+
+
+def kill_the_gateway(site: Site) -> None:
+    """Nobody answers for the API; the next refresh brings it back where it was."""
+    pid = site.gateway()
+    os.kill(pid, signal.SIGKILL)
+    until(lambda: pid not in site.processes(), "end of the gateway")
 
 
 # -- who holds a week -----------------------------------------------------------------------------------------------
@@ -125,6 +132,7 @@ def test_a_lake_survives_one_death_after_another(site: Site, undisturbed: dict[s
     assert numbers(site.lake) == undisturbed
     kill_the_endpoint(site)
     assert site.asks()
+    kill_the_gateway(site)
     kill_the_supervisor_of_the_endpoint(site)
     site.completes()
     assert_as_if_nothing_had_happened(site, undisturbed)

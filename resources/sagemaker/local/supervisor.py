@@ -8,7 +8,7 @@ import os
 import time
 from pathlib import Path
 
-from resources.sagemaker.local import processing, serving, training, tuning
+from resources.sagemaker.local import processing, serving, training
 from resources.sagemaker.local.processes import kill_group
 from resources.sagemaker.local.store import (
     ENDPOINT,
@@ -28,11 +28,17 @@ def _transform(job: Supervised) -> None:
     transform.supervise(job)
 
 
+def _tuning(job: Supervised) -> None:
+    from resources.sagemaker.local import tuning  # a search, which other jobs need not wait for either
+
+    tuning.supervise(job)
+
+
 _SUPERVISORS = {
     TRAINING_JOB.folder: (TRAINING_JOB, training.supervise),
     PROCESSING_JOB.folder: (PROCESSING_JOB, processing.supervise),
     TRANSFORM_JOB.folder: (TRANSFORM_JOB, _transform),
-    TUNING_JOB.folder: (TUNING_JOB, tuning.supervise),
+    TUNING_JOB.folder: (TUNING_JOB, _tuning),
     ENDPOINT.folder: (ENDPOINT, serving.supervise),
 }
 
