@@ -15,7 +15,7 @@ from tests.images import Built, build
 
 ROUNDS = 5
 ENTRIES = {
-    "processing": "containers.processing.task",
+    "processing": "containers.processing.counterfactual",
     "training": "containers.training.search, containers.training.fit",
     "serving": "containers.serving.app",
     "gateway": "containers.gateway.handler, boto3; boto3.client('sagemaker-runtime', 'us-east-1')",

@@ -22,7 +22,6 @@ UNUSED = (
     "statsmodels/datasets/*/*.csv",
     "statsmodels/datasets/*/*.dta",
     "matplotlib/mpl-data/sample_data",
-    "fontTools",  # matplotlib writes PDF and PostScript with it; plots are PNG
     "boto3/examples",
 )
 

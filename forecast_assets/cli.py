@@ -17,7 +17,8 @@ import click
 from rich.markup import escape
 from rich.table import Table
 
-from forecast_assets.commands.support import err, explained, open_platform, out
+from forecast_assets.commands.pipeline import pipeline
+from forecast_assets.commands.support import Week, err, explained, open_platform, out
 from forecast_assets.settings import load_settings
 from resources.lake import Lake
 from resources.lake.folder import replacing
@@ -27,22 +28,6 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from forecast_assets.refresh import Platform
-
-
-class Week(click.ParamType[date]):
-    """A Friday on the command line."""
-
-    name = "week"
-
-    def convert(self, value: str | date, param: click.Parameter | None, ctx: click.Context | None) -> date:
-        """The date; refused where it is not a Friday."""
-        try:
-            week = value if isinstance(value, date) else date.fromisoformat(value)
-        except ValueError:
-            self.fail(f"{value!r} is not a date like 2023-11-10", param, ctx)
-        if week.weekday() != 4:
-            self.fail(f"{week} is a {week:%A}; EIA's weeks are named by their Friday", param, ctx)
-        return week
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -164,6 +149,9 @@ def show(week: date | None, *, as_json: bool) -> None:
         click.echo(json.dumps(forecast_json(lake.read("forecast", week), week), indent=2))
     else:
         _print_forecast(lake, week)
+
+
+main.add_command(pipeline)
 
 
 @main.group()

@@ -7,11 +7,11 @@ The job's name follows from it, so an equal request finds the job that ran for i
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import date
 from typing import Any
 
 from forecast_assets.settings import Settings, Stage
-from forecasting.span import span_start
 from resources.lake import Lake, content_digest
 from resources.sagemaker.platform import SageMaker
 
@@ -23,15 +23,26 @@ TUNING_VERSION = "2"
 TRAINING_VERSION = "2"
 
 
+@dataclass(frozen=True)
+class Unread:
+    """Stands for a lake whose tables are not there yet.
+
+    Attributes:
+        checksum: What is said in place of their checksums.
+    """
+
+    checksum: str
+
+
 def counterfactual_request(
-    settings: Settings, lake: Lake, sagemaker: SageMaker, week: date
+    settings: Settings, lake: Lake | Unread, sagemaker: SageMaker, week: date
 ) -> tuple[dict[str, Any], str]:
     """The processing job of the counterfactual, and the path in the lake of the table it writes."""
     inputs = ("observations", "structural_break")
     environment = {
         "FORECAST_TASK": "counterfactual",
         "FORECAST_WEEK": week.isoformat(),
-        "FORECAST_SPAN_START": span_start(week, weeks=settings.training_weeks).isoformat(),
+        "FORECAST_TRAINING_WEEKS": str(settings.training_weeks),
         "FORECAST_CODE_VERSION": COUNTERFACTUAL_VERSION,
         "FORECAST_DATA_CHECKSUM": _checksum(lake, inputs, week),
     }
@@ -48,7 +59,7 @@ def counterfactual_request(
     return request, f"{output}/data.parquet"
 
 
-def tuning_request(settings: Settings, lake: Lake, sagemaker: SageMaker, week: date) -> dict[str, Any]:
+def tuning_request(settings: Settings, lake: Lake | Unread, sagemaker: SageMaker, week: date) -> dict[str, Any]:
     """The training job that searches the configurations of every series."""
     values = {
         "task": "tune",
@@ -67,7 +78,7 @@ def tuning_request(settings: Settings, lake: Lake, sagemaker: SageMaker, week: d
 
 
 def fit_request(
-    settings: Settings, lake: Lake, sagemaker: SageMaker, week: date, *, has_champions: bool
+    settings: Settings, lake: Lake | Unread, sagemaker: SageMaker, week: date, *, has_champions: bool
 ) -> dict[str, Any]:
     """The training job that fits the candidate, the champion's configuration and the seasonal naive."""
     values = {
@@ -84,6 +95,29 @@ def fit_request(
     return _training_request(lake, sagemaker, settings.training, week, channels=channels, values=values)
 
 
+def gate_request(settings: Settings, sagemaker: SageMaker, week: date, *, fit: str, outputs: str) -> dict[str, Any]:
+    """The processing job that decides on a fit, and packs what may be published.
+
+    Args:
+        settings: The tolerance, and the instance.
+        sagemaker: Where it runs.
+        week: Of the fit.
+        fit: S3 prefix of the archives that the fit left.
+        outputs: S3 prefix of its outputs `verdict` and `model`.
+    """
+    return _processing_request(
+        sagemaker,
+        settings.processing,
+        inputs={"fit": fit},
+        outputs={name: f"{outputs}/{name}" for name in ("verdict", "model")},
+        environment={
+            "FORECAST_TASK": "gate",
+            "FORECAST_WEEK": week.isoformat(),
+            "FORECAST_GATE_TOLERANCE": str(settings.gate_tolerance),
+        },
+    )
+
+
 def _hyperparameters(values: Mapping[str, Any]) -> dict[str, str]:
     """SageMaker's hyper-parameters are strings; what is not one travels as JSON."""
     return {key: value if isinstance(value, str) else json.dumps(value) for key, value in values.items()}
@@ -94,12 +128,14 @@ def _table_uri(sagemaker: SageMaker, table: str, week: date) -> str:
     return sagemaker.uri(f"{table}/week={week}/")
 
 
-def _checksum(lake: Lake, tables: Sequence[str], week: date) -> str:
+def _checksum(lake: Lake | Unread, tables: Sequence[str], week: date) -> str:
+    if isinstance(lake, Unread):
+        return lake.checksum
     return "-".join(content_digest(lake.read(name, week))[:16] for name in tables)
 
 
 def _training_request(
-    lake: Lake, sagemaker: SageMaker, stage: Stage, week: date, *, channels: Sequence[str], values: Mapping[str, Any]
+    lake: Lake | Unread, sagemaker: SageMaker, stage: Stage, week: date, *, channels: Sequence[str], values: Mapping[str, Any]
 ) -> dict[str, Any]:
     """A `create_training_job` request of the training image, with tables of the week as channels."""
     return {

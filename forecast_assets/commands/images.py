@@ -19,7 +19,8 @@ def images(engine: str | None, python_image: str | None) -> None:
     from resources import aws
     from resources.images import Registry, build_and_push, find_engine
 
-    settings = load_settings()
+    # What comes of the images and of the stack may still be missing.
+    settings = load_settings(compute="local", lake_uri=".forecast/lake")
     uri = build_and_push(
         _ROOT,
         Registry(aws.client("ecr", settings.region), settings.stack),

@@ -1,12 +1,45 @@
 """The model registry: one package group, one package a registered week."""
 
-from collections.abc import Iterator, Mapping
+import re
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
     from mypy_boto3_sagemaker import SageMakerClient
+
+
+Approval = Literal["Approved", "PendingManualApproval", "Rejected"]
+
+REALTIME_INSTANCES = ("ml.t2.medium", "ml.m5.large", "ml.m5.xlarge", "ml.c5.large", "ml.c5.xlarge")
+"""What the registry offers for an endpoint: the forecaster needs one CPU and 100 MB."""
+TRANSFORM_INSTANCES = ("ml.m5.large", "ml.m5.xlarge", "ml.c5.xlarge")
+"""What it offers for batch transform."""
+
+_DESCRIPTION = "Demand forecasts made from the release of {week}"
+_LONGEST_FACT = 256
+_NOT_IN_FACTS = re.compile(r"[^\w .:/=+\-@]+")
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """An artifact that is to be registered.
+
+    Attributes:
+        week: What it was made from.
+        digest: SHA-256 of the artifact.
+        model_data: S3 URI of its `model.tar.gz`.
+        metrics: S3 URI of its scores as JSON.
+        facts: What is worth reading in the registry, such as scores. AWS takes letters, figures, spaces and
+            `_.:/=+-@` there, anything else becomes a space; at most 256 characters a value, at most 47 facts.
+    """
+
+    week: date
+    digest: str
+    model_data: str
+    metrics: str
+    facts: Mapping[str, str]
 
 
 @dataclass(frozen=True)
@@ -122,3 +155,29 @@ class ModelRegistry:
 def _is_missing(error: Any) -> bool:  # noqa: ANN401 - botocore's ClientError, which is not imported at module level
     message = error.response["Error"]["Message"].lower()
     return "not exist" in message or "not found" in message or "could not find" in message
+
+
+def package_request(
+    candidate: Candidate, *, image: str, approval: Approval, instance_types: Sequence[str] = ()
+) -> dict[str, Any]:
+    """A `create_model_package` request, without its group."""
+    gate = "failed" if approval == "Rejected" else "passed"
+    told = {**candidate.facts, "week": candidate.week.isoformat(), "digest": candidate.digest, "gate": gate}
+    statistics = {"ContentType": "application/json", "S3Uri": candidate.metrics}
+    return {
+        "ModelPackageDescription": _DESCRIPTION.format(week=candidate.week),
+        "ModelApprovalStatus": approval,
+        "InferenceSpecification": {
+            "Containers": [{"Image": image, "ModelDataUrl": candidate.model_data}],
+            "SupportedContentTypes": ["application/json"],
+            "SupportedResponseMIMETypes": ["application/json", "text/csv"],
+            "SupportedRealtimeInferenceInstanceTypes": list(dict.fromkeys([*REALTIME_INSTANCES, *instance_types])),
+            "SupportedTransformInstanceTypes": list(TRANSFORM_INSTANCES),
+        },
+        "ModelMetrics": {"ModelQuality": {"Statistics": statistics}},
+        "CustomerMetadataProperties": {key: _fact(value) for key, value in told.items()},
+    }
+
+
+def _fact(text: str) -> str:
+    return _NOT_IN_FACTS.sub(" ", text).strip()[:_LONGEST_FACT]

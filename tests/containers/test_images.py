@@ -21,7 +21,7 @@ from tests.images import ROOT, UNDER_TEST, Built, build, copies, copy_code, dock
 
 IMAGES = (*sorted(COMMANDS), "gateway")
 ENTRIES = {
-    "processing": "containers.processing.__main__, containers.processing.task",
+    "processing": "containers.processing.__main__, containers.processing.counterfactual, containers.processing.gate",
     "training": "containers.training.__main__, containers.training.search, containers.training.fit",
     "serving": "containers.serving.__main__, containers.serving.app",
     "gateway": "containers.gateway.handler, containers.gateway.invocation",
