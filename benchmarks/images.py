@@ -1,7 +1,8 @@
 """The images: what their packages and code weigh, and how long a fresh process takes to import the entry point.
 
-No engine runs here: an image is the folder that `tests.images` makes of its Dockerfile. What it weighs is without the base
-image, which is the same for all (python:3.11-slim, some 125 MB unpacked); the other side are the packages as pip leaves them.
+No engine runs here: an image is the folder that `tests.images` makes of its Dockerfile. What it weighs is without the
+base image, which is the same for all (python:3.11-slim, some 125 MB unpacked); the other side are the packages as pip
+leaves them.
 """
 
 import tempfile
@@ -51,7 +52,8 @@ def _weight(built: Built, installed: Path) -> Result:
 
 
 def _start(built: Built, progress: Progress) -> Result:
-    seconds, bare_s = [], []
+    seconds: list[float] = []
+    bare_s: list[float] = []
     for number in range(ROUNDS + 1):  # the first fills the page cache
         progress(f"{built.image}, round {number} of {ROUNDS}")
         for program, times in ((f"import {ENTRIES[built.image]}", seconds), ("", bare_s)):

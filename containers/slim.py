@@ -1,8 +1,8 @@
 """`python slim.py SITE_PACKAGES`: takes out of an image's packages what its entry point never reads.
 
-Run by the Dockerfiles after the packages are installed, as a program of its own: standard library only. Byte code stays,
-because the images write none: without it every cold start would compile all over again. Symbols stay too: the wheels
-come stripped.
+Run by the Dockerfiles after the packages are installed, as a program of its own: standard library only. Byte code
+stays, because the images write none: without it every cold start would compile all over again. Symbols stay too: the
+wheels come stripped.
 """
 
 import shutil

@@ -9,9 +9,10 @@ from typing import Any
 
 from forecast_assets.artifacts import candidate_models
 from forecasting import artifact
-from forecasting.gate import Verdict as Verdict  # for who asks here
-from forecasting.gate import verdicts
+from forecasting.gate import Verdict, verdicts
 from resources.lake import Lake
+
+__all__ = ["Verdict", "gated_artifact", "published_entries", "verdict_of"]
 
 
 def verdict_of(lake: Lake, week: date, *, tolerance: float) -> Verdict:

@@ -1,7 +1,7 @@
 """The training lineage as a SageMaker Pipeline: counterfactual, search, fit, gate, registration, for any week.
 
-The requests are those that the assets make, with placeholders for what is known only when the pipeline runs. The assets of
-a week before them (its release, observations, breaks) and the configurations that serve so far are in the lake by then.
+The requests are those that the assets make, with placeholders for what is known only when the pipeline runs. The assets
+of a week before them (its release, observations, breaks) and the configurations that serve so far are in the lake then.
 """
 
 import io
@@ -48,6 +48,8 @@ def training_pipeline(settings: Settings, sagemaker: SageMaker) -> TrainingPipel
     fit = fit_request(settings, unread, sagemaker, _WEEK, has_champions=True)
     for request in (tune, fit):
         request["OutputDataConfig"]["S3OutputPath"] = folder
+        if "CheckpointConfig" in request:  # of other data of the same week they would be
+            request["CheckpointConfig"]["S3Uri"] = f"{folder}/checkpoints/"
     _read_from(tune, {"counterfactual": made})
     _read_from(
         fit,

@@ -135,7 +135,13 @@ def _checksum(lake: Lake | Unread, tables: Sequence[str], week: date) -> str:
 
 
 def _training_request(
-    lake: Lake | Unread, sagemaker: SageMaker, stage: Stage, week: date, *, channels: Sequence[str], values: Mapping[str, Any]
+    lake: Lake | Unread,
+    sagemaker: SageMaker,
+    stage: Stage,
+    week: date,
+    *,
+    channels: Sequence[str],
+    values: Mapping[str, Any],
 ) -> dict[str, Any]:
     """A `create_training_job` request of the training image, with tables of the week as channels."""
     return {

@@ -32,6 +32,7 @@ PLATFORM = "linux/amd64"
 
 _MANIFEST = "application/vnd.docker.distribution.manifest.v2+json"
 _STDERR = 2
+_GIT = "git"
 
 
 class ImagesError(AwsError):
@@ -146,7 +147,7 @@ def revision(root: Path) -> str:
     Raises:
         UncommittedError: It is no checkout, or has changes that are not committed.
     """
-    if not (root / "requirements").is_dir() or shutil.which("git") is None:
+    if not (root / "requirements").is_dir() or shutil.which(_GIT) is None:
         raise UncommittedError(f"{root} is no checkout with git: images are built from one, not from what is installed")
     changes = _git(root, "status", "--porcelain").splitlines()
     if changes:
@@ -213,7 +214,7 @@ def _signed_in(engine: Engine, host: str, password: str) -> Iterator[Mapping[str
             environment = {**os.environ, "REGISTRY_AUTH_FILE": str(Path(folder, "auth.json"))}
         else:
             # The configuration that is set aside also says where the engine listens.
-            environment = {**_docker_host(), **os.environ, "DOCKER_CONFIG": folder}
+            environment = {**_docker_host(engine), **os.environ, "DOCKER_CONFIG": folder}
         done = subprocess.run(
             [engine, "login", "--username", "AWS", "--password-stdin", host],
             input=password,
@@ -227,9 +228,9 @@ def _signed_in(engine: Engine, host: str, password: str) -> Iterator[Mapping[str
         yield environment
 
 
-def _docker_host() -> dict[str, str]:
+def _docker_host(engine: Engine) -> dict[str, str]:
     done = subprocess.run(
-        ["docker", "context", "inspect", "--format", "{{.Endpoints.docker.Host}}"],
+        [engine, "context", "inspect", "--format", "{{.Endpoints.docker.Host}}"],
         capture_output=True,
         text=True,
         check=False,
@@ -250,7 +251,7 @@ def _ended(command: list[str]) -> int:
 
 
 def _git(root: Path, *arguments: str) -> str:
-    done = subprocess.run(["git", "-C", str(root), *arguments], capture_output=True, text=True, check=False)
+    done = subprocess.run([_GIT, "-C", str(root), *arguments], capture_output=True, text=True, check=False)
     if done.returncode:
         raise UncommittedError(f"git {arguments[0]} failed in {root}: {done.stderr.strip()}")
     return done.stdout.rstrip()

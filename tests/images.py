@@ -1,7 +1,7 @@
 """The images without an engine: what their ignore files let through, what their Dockerfiles make of it, and the result.
 
-A built image is a folder with what `/venv` and `/app` hold. The packages are those of the image's own environment, slimmed
-as the Dockerfile says; the code is copied line by line, out of the files that the ignore file lets through.
+A built image is a folder with what `/venv` and `/app` hold. The packages are those of the image's own environment,
+slimmed as the Dockerfile says; the code is copied line by line, out of the files that the ignore file lets through.
 """
 
 import json
@@ -83,9 +83,7 @@ def let_through(image: str, path: str) -> bool:
 def _matches(path: str, pattern: str) -> bool:
     """The patterns of an ignore file: `*` within a name, `**` across folders."""
     names = {"**/": "(?:.*/)?", "**": ".*", "*": "[^/]*", "?": "[^/]"}
-    expression = "".join(
-        names.get(part, re.escape(part)) for part in re.split(r"(\*\*/|\*\*|\*|\?)", pattern)
-    )
+    expression = "".join(names.get(part, re.escape(part)) for part in re.split(r"(\*\*/|\*\*|\*|\?)", pattern))
     return re.fullmatch(expression, path) is not None
 
 
@@ -156,7 +154,6 @@ class Built:
             timeout=timeout_s,
             check=False,
         )
-
 
     def started(self, **environment: str) -> "subprocess.Popen[str]":
         """The command of the image, started."""

@@ -2,8 +2,8 @@
 
 `tune` searches and `evaluate` scores one configuration: channel `counterfactual`, model folder `trials.parquet` and
 `errors.parquet`. `fit` makes the model: channels `counterfactual`, `tuning_trials` and `tuning_errors` (the tables of
-`tune`; or `search`, the `model.tar.gz` that it left) and optionally `champions`, model folder `forecaster.json`. The hyper-parameters are those of
-`containers.training.settings`.
+`tune`; or `search`, the `model.tar.gz` that it left) and optionally `champions`, model folder `forecaster.json`. The
+hyper-parameters are those of `containers.training.settings`.
 """
 
 import os

@@ -38,9 +38,10 @@ def upsert(role_arn: str | None) -> None:
     from resources.sagemaker.pipeline import upsert as put
 
     platform = open_platform()
+    client = platform.sagemaker.client()  # before the SDK, see `quiet_sdk`
     name, text = _definition()
     arn, created = put(
-        platform.sagemaker.client(),
+        client,
         name,
         text,
         role_arn=role_arn or platform.settings.role_arn,
@@ -71,7 +72,7 @@ def start(week: date) -> None:
 @click.option("--instance-type", help="What it runs on, where images differ.")
 @explained
 def image_uri(algorithm: str, version: str | None, instance_type: str | None) -> None:
-    """Print the image of one of SageMaker's own algorithms, such as forecasting-deepar, in the region of the settings."""
+    """Print the image of one of SageMaker's own algorithms, such as forecasting-deepar, in your region."""
     from forecast_assets.settings import load_settings
     from resources.sagemaker.sdk import builtin_image
 

@@ -1,13 +1,15 @@
 """A SageMaker Pipeline that trains a model: its jobs in order, a gate, and a registration behind it.
 
-What is described here knows no SDK: requests are those of boto3, and what is known only when the pipeline runs stands in
-them as a placeholder, `@@Parameters.Week@@`. `definition` makes of it what SageMaker reads, with the SDK's own classes.
+What is described here knows no SDK: requests are those of boto3, and what is known only when the pipeline runs stands
+in them as a placeholder, `@@Parameters.Week@@`. `definition` makes of it what SageMaker reads, with the SDK's own
+classes.
 
 https://docs.aws.amazon.com/sagemaker/latest/dg/pipelines.html
 """
 
 import json
 import re
+import uuid
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
@@ -175,16 +177,20 @@ def upsert(client: "SageMakerClient", name: str, text: str, *, role_arn: str, de
     Raises:
         AwsAccessError: The account refuses.
     """
-    request = {
-        "PipelineName": name,
-        "PipelineDefinition": text,
-        "PipelineDescription": description,
-        "RoleArn": role_arn,
-    }
     with asking(f"put the pipeline {name}"):
         if _exists(client, name):
-            return client.update_pipeline(**request)["PipelineArn"], False
-        return client.create_pipeline(**request)["PipelineArn"], True
+            updated = client.update_pipeline(
+                PipelineName=name, PipelineDefinition=text, PipelineDescription=description, RoleArn=role_arn
+            )
+            return updated["PipelineArn"], False
+        created = client.create_pipeline(
+            PipelineName=name,
+            PipelineDefinition=text,
+            PipelineDescription=description,
+            RoleArn=role_arn,
+            ClientRequestToken=uuid.uuid4().hex,
+        )
+        return created["PipelineArn"], True
 
 
 def start(client: "SageMakerClient", name: str, parameters: Mapping[str, str]) -> str:
@@ -197,8 +203,12 @@ def start(client: "SageMakerClient", name: str, parameters: Mapping[str, str]) -
     with asking(f"start the pipeline {name}"):
         if not _exists(client, name):
             raise PipelineError(f"there is no pipeline {name}: make it with `forecast pipeline upsert`")
-        given = [{"Name": key, "Value": value} for key, value in parameters.items()]
-        return client.start_pipeline_execution(PipelineName=name, PipelineParameters=given)["PipelineExecutionArn"]  # type: ignore[arg-type]
+        started = client.start_pipeline_execution(
+            PipelineName=name,
+            PipelineParameters=[{"Name": key, "Value": value} for key, value in parameters.items()],
+            ClientRequestToken=uuid.uuid4().hex,
+        )
+        return started["PipelineExecutionArn"]
 
 
 def _exists(client: "SageMakerClient", name: str) -> bool:

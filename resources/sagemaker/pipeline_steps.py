@@ -80,11 +80,11 @@ def retry_policies(retries: int) -> list[RetryPolicy]:
     """New attempts, a minute and more apart, where SageMaker failed or had no capacity; none for 0."""
     if not retries:
         return []
-    faults = [SageMakerJobExceptionTypeEnum.INTERNAL_ERROR, SageMakerJobExceptionTypeEnum.CAPACITY_ERROR]
+    kinds = SageMakerJobExceptionTypeEnum
     return [
         SageMakerJobStepRetryPolicy(
-            exception_types=[*faults, SageMakerJobExceptionTypeEnum.RESOURCE_LIMIT],
-            failure_reason_types=faults,
+            exception_types=[kinds.RESOURCE_LIMIT],
+            failure_reason_types=[kinds.INTERNAL_ERROR, kinds.CAPACITY_ERROR],
             interval_seconds=_WAIT_S,
             max_attempts=retries,
         )

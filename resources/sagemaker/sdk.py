@@ -1,6 +1,7 @@
 """The SageMaker SDK, an extra of this package: whether it is there, and used without its telemetry."""
 
 import importlib.util
+import logging
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -20,7 +21,9 @@ class SdkMissingError(AwsError):
 
 @contextmanager
 def quiet_sdk(region: str) -> Iterator[None]:
-    """The SDK within the block, telling nobody that it is used; the environment is afterwards as it was.
+    """The SDK within the block, telling nobody that it is used; environment and logging are afterwards as they were.
+
+    A client that needs credentials is made before the block: a session of boto3 that begins in it looks for fewer.
 
     Its defaults from a configuration file of the user do not apply meanwhile: our requests say all that matters.
 
@@ -32,12 +35,23 @@ def quiet_sdk(region: str) -> Iterator[None]:
     """
     if importlib.util.find_spec("sagemaker") is None or importlib.util.find_spec("sagemaker.mlops") is None:
         raise SdkMissingError("no module named sagemaker.mlops")
-    told = {"SAGEMAKER_USER_CONFIG_OVERRIDE": str(_CONFIG), "AWS_DEFAULT_REGION": region}
+    told = {
+        "SAGEMAKER_USER_CONFIG_OVERRIDE": str(_CONFIG),
+        "AWS_DEFAULT_REGION": region,
+        "AWS_EC2_METADATA_DISABLED": "true",  # those clients look for credentials, and need none
+    }
     before = {name: os.environ.get(name) for name in told}
     os.environ.update(told)
+    # It makes the root logger print whatever anyone says, where its configuration comes from for a start.
+    root = logging.getLogger()
+    handlers, level, disabled = root.handlers[:], root.level, root.manager.disable
+    logging.disable(logging.INFO)
     try:
         yield
     finally:
+        logging.disable(disabled)
+        root.handlers[:] = handlers
+        root.setLevel(level)
         for name, value in before.items():
             if value is None:
                 del os.environ[name]

@@ -89,7 +89,11 @@ class Lambda:
                 if status == 200:
                     self.answer(200, said, {"Content-Type": kind})
                     return
-                error = {"Message": "Received client error", "OriginalStatusCode": status, "OriginalMessage": said.decode()}
+                error = {
+                    "Message": "Received client error",
+                    "OriginalStatusCode": status,
+                    "OriginalMessage": said.decode(),
+                }
                 self.answer(424, json.dumps(error).encode(), {"x-amzn-ErrorType": "ModelError"})
 
         return Handler

@@ -29,7 +29,7 @@ ENTRIES = {
 ANYWHERE = {*sys.stdlib_module_names, "mypy_boto3_sagemaker_runtime"}  # the types of boto3 are for the checker
 images = pytest.mark.parametrize("image", IMAGES)
 CONTRACT = {
-    "processing": ["test_processing.py"],
+    "processing": ["test_processing.py", "test_processing_gate.py"],
     "training": ["test_training_search.py", "test_training_fit.py"],
     "serving": ["test_serving.py", "test_serving_limits.py"],
 }
@@ -126,7 +126,11 @@ def test_image_holds_what_it_computes_with_and_no_oracle(image: str, held: set[s
 def test_build_context_holds_what_is_copied_and_no_more(image: str) -> None:
     context = {path for path in built_by_hand.repository() if let_through(image, path)}
     sources = [source for stage in stages(image) for taken, _ in copies(stage) for source in taken]
-    assert {path for path in context if not any(path == one or path.startswith(f"{one}".rstrip("/") + "/") for one in sources)} == set()
+    assert {
+        path
+        for path in context
+        if not any(path == one or path.startswith(f"{one}".rstrip("/") + "/") for one in sources)
+    } == set()
     assert [one for one in sources if not any(path.startswith(one) for path in context)] == []
     assert not [path for path in context if "__pycache__" in path or "Dockerfile" in path or path.startswith("tests")]
 
@@ -149,7 +153,12 @@ def test_image_that_runs_can_install_nothing(image: str) -> None:
 
 
 def test_what_slimming_takes_out_is_there_once_and_spares_what_is_asked_for(tmp_path: Path) -> None:
-    kept = ["numpy/testing/one.py", "botocore/data/s3/2006/service.json", "botocore/data/endpoints.json", "pandas/io.py"]
+    kept = [
+        "numpy/testing/one.py",
+        "botocore/data/s3/2006/service.json",
+        "botocore/data/endpoints.json",
+        "pandas/io.py",
+    ]
     gone = [
         "pandas/tests/io/tests/test_one.py",
         "botocore/data/ec2/2016/service.json",
@@ -184,7 +193,20 @@ def test_image_passes_the_contract_tests(image: Built, tmp_path: Path) -> None:
     # An image is told to listen on every address; the loopback is what a process of this machine listens on.
     left_out = ["-k", "not listens_on_loopback_alone"]
     done = subprocess.run(
-        [sys.executable, "-m", "pytest", "-q", "-n", "0", "-p", "no:cacheprovider", "--basetemp", str(tmp_path), *left_out, *files],
+        [
+            sys.executable,
+            "-m",
+            "pytest",
+            "-q",
+            "-n",
+            "0",
+            "-p",
+            "no:cacheprovider",
+            "--basetemp",
+            str(tmp_path),
+            *left_out,
+            *files,
+        ],
         cwd=ROOT,
         env={**os.environ, UNDER_TEST: str(image.folder)},
         capture_output=True,

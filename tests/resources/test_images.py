@@ -16,7 +16,6 @@ import pytest
 
 from forecast_assets.commands.images import images
 from resources import aws
-
 from resources.images import (
     IMAGES,
     PLATFORM,
@@ -33,7 +32,7 @@ from resources.images import (
 DOCKER_V2 = "application/vnd.docker.distribution.manifest.v2+json"
 STACK = "petroleum-demand"
 
-ENGINE = '''#!{python} -SE
+ENGINE = """#!{python} -SE
 import json, os, sys
 from pathlib import Path
 arguments = sys.argv[1:]
@@ -57,7 +56,7 @@ if arguments[0] == "push":
     headers["X-Amz-Target"] = "AmazonEC2ContainerRegistry_V20150921.PutImage"
     headers["Content-Type"] = "application/x-amz-json-1.1"
     urlopen(Request(os.environ["AWS_ENDPOINT_URL_ECR"], json.dumps(body).encode(), headers)).close()
-'''
+"""
 
 
 @dataclass
@@ -252,9 +251,7 @@ def test_a_missing_engine_is_named(engine: Engine) -> None:
 
 
 @pytest.mark.parametrize("verb", ["login", "buildx"])
-def test_what_the_engine_cannot_do_is_said(
-    engine: Engine, checkout: Path, registry: Registry, verb: str
-) -> None:
+def test_what_the_engine_cannot_do_is_said(engine: Engine, checkout: Path, registry: Registry, verb: str) -> None:
     engine.install(fails=verb)
     with pytest.raises(EngineFailedError):
         build_and_push(checkout, registry, engine="docker", progress=print)
@@ -275,4 +272,3 @@ def test_the_command_prints_the_setting_alone_on_its_output(
     done = CliRunner().invoke(images, [])
     assert done.exit_code == 1
     assert "commit or stash first" in done.output
-
