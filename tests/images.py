@@ -90,12 +90,11 @@ def _matches(path: str, pattern: str) -> bool:
 def repository() -> list[str]:
     """The files of the working tree, byte code and ignored ones too."""
     skipped = {".git", ".venv", ".forecast", "site"}
-    return [
-        str(Path(folder, name).relative_to(ROOT))
-        for folder, folders, names in os.walk(ROOT)
-        for name in names
-        if not (folders.__setitem__(slice(None), [one for one in folders if one not in skipped]))
-    ]
+    found = []
+    for folder, folders, names in os.walk(ROOT):
+        folders[:] = [name for name in folders if name not in skipped]
+        found += [str(Path(folder, name).relative_to(ROOT)) for name in names]
+    return found
 
 
 def copy_code(image: str, folder: Path) -> None:
