@@ -39,7 +39,7 @@ def training_pipeline(settings: Settings, sagemaker: SageMaker) -> TrainingPipel
     if settings.search == "automatic":
         raise PipelineError("search is automatic: the pipeline searches in one job; set FORECAST_SEARCH to exhaustive")
     folder = sagemaker.uri(f"pipelines/{EXECUTION}")
-    unread = Unread(_CHECKSUM)
+    unread = Unread(uri=settings.lake_uri, checksum=_CHECKSUM)
     counterfactual, _ = counterfactual_request(settings, unread, sagemaker, _WEEK)
     (output,) = counterfactual["ProcessingOutputConfig"]["Outputs"]
     output["S3Output"]["S3Uri"] = f"{folder}/counterfactual"

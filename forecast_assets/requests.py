@@ -7,7 +7,6 @@ The job's name follows from it, so an equal request finds the job that ran for i
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from datetime import date
 from typing import Any
 
@@ -23,8 +22,7 @@ TUNING_VERSION = "2"
 TRAINING_VERSION = "2"
 
 
-@dataclass(frozen=True)
-class Unread:
+class Unread(Lake):
     """Stands for a lake whose tables are not there yet.
 
     Attributes:
@@ -35,7 +33,7 @@ class Unread:
 
 
 def counterfactual_request(
-    settings: Settings, lake: Lake | Unread, sagemaker: SageMaker, week: date
+    settings: Settings, lake: Lake, sagemaker: SageMaker, week: date
 ) -> tuple[dict[str, Any], str]:
     """The processing job of the counterfactual, and the path in the lake of the table it writes."""
     inputs = ("observations", "structural_break")
@@ -59,7 +57,7 @@ def counterfactual_request(
     return request, f"{output}/data.parquet"
 
 
-def tuning_request(settings: Settings, lake: Lake | Unread, sagemaker: SageMaker, week: date) -> dict[str, Any]:
+def tuning_request(settings: Settings, lake: Lake, sagemaker: SageMaker, week: date) -> dict[str, Any]:
     """The training job that searches the configurations of every series."""
     values = {
         "task": "tune",
@@ -78,7 +76,7 @@ def tuning_request(settings: Settings, lake: Lake | Unread, sagemaker: SageMaker
 
 
 def fit_request(
-    settings: Settings, lake: Lake | Unread, sagemaker: SageMaker, week: date, *, has_champions: bool
+    settings: Settings, lake: Lake, sagemaker: SageMaker, week: date, *, has_champions: bool
 ) -> dict[str, Any]:
     """The training job that fits the candidate, the champion's configuration and the seasonal naive."""
     values = {
@@ -128,20 +126,14 @@ def _table_uri(sagemaker: SageMaker, table: str, week: date) -> str:
     return sagemaker.uri(f"{table}/week={week}/")
 
 
-def _checksum(lake: Lake | Unread, tables: Sequence[str], week: date) -> str:
+def _checksum(lake: Lake, tables: Sequence[str], week: date) -> str:
     if isinstance(lake, Unread):
         return lake.checksum
     return "-".join(content_digest(lake.read(name, week))[:16] for name in tables)
 
 
 def _training_request(
-    lake: Lake | Unread,
-    sagemaker: SageMaker,
-    stage: Stage,
-    week: date,
-    *,
-    channels: Sequence[str],
-    values: Mapping[str, Any],
+    lake: Lake, sagemaker: SageMaker, stage: Stage, week: date, *, channels: Sequence[str], values: Mapping[str, Any]
 ) -> dict[str, Any]:
     """A `create_training_job` request of the training image, with tables of the week as channels."""
     return {
