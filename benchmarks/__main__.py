@@ -10,7 +10,7 @@ from pathlib import Path
 from benchmarks.figures import MissingFiguresError, folder
 from benchmarks.measure import print_table, save
 
-BENCHMARKS = ("search", "cold_start", "serving", "location", "refresh")
+BENCHMARKS = ("search", "cold_start", "serving", "location", "refresh", "images")
 RESULTS = Path(__file__).with_name("results.json")
 NEEDED = ("fastapi", "joblib", "sktime", "statsforecast")
 

@@ -20,7 +20,9 @@ from rich.table import Table
 from forecast_assets.commands import model
 from forecast_assets.commands.api import api
 from forecast_assets.commands.aws import aws
-from forecast_assets.commands.support import err, explained, open_platform, out
+from forecast_assets.commands.images import images
+from forecast_assets.commands.pipeline import pipeline
+from forecast_assets.commands.support import Week, err, explained, open_platform, out
 from forecast_assets.lake import configured_lake
 from resources.lake import Lake
 from resources.lake.folder import replacing
@@ -32,22 +34,6 @@ if TYPE_CHECKING:
     from forecast_assets.refresh import Platform
 
 
-class Week(click.ParamType[date]):
-    """A Friday on the command line."""
-
-    name = "week"
-
-    def convert(self, value: str | date, param: click.Parameter | None, ctx: click.Context | None) -> date:
-        """The date; refused where it is not a Friday."""
-        try:
-            week = value if isinstance(value, date) else date.fromisoformat(value)
-        except ValueError:
-            self.fail(f"{value!r} is not a date like 2023-11-10", param, ctx)
-        if week.weekday() != 4:
-            self.fail(f"{week} is a {week:%A}; EIA's weeks are named by their Friday", param, ctx)
-        return week
-
-
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="forecast-assets")
 def main() -> None:
@@ -57,6 +43,8 @@ def main() -> None:
 main.add_command(model.model)
 main.add_command(api)
 main.add_command(aws)
+aws.add_command(images)
+main.add_command(pipeline)
 
 
 @main.command()

@@ -4,54 +4,15 @@ The verdict of a week is a function of that week's scores in the lake, so every 
 trusting that a check ran before it.
 """
 
-from dataclasses import dataclass
 from datetime import date
 from typing import Any
 
-import pandas as pd
-
 from forecast_assets.artifacts import candidate_models
 from forecasting import artifact
-from forecasting.gate import verdicts
+from forecasting.gate import Verdict, verdicts
 from resources.lake import Lake
 
-
-@dataclass(frozen=True)
-class Verdict:
-    """The gate's word on a week.
-
-    Attributes:
-        week: Which.
-        table: A row a series: `unique_id`, `passed`, `ratio_naive`, `ratio_champion`, `reason`.
-    """
-
-    week: date
-    table: pd.DataFrame
-
-    @property
-    def passing(self) -> list[str]:
-        """The series that may be published."""
-        return list(self.table.loc[self.table["passed"], "unique_id"])
-
-    @property
-    def held_back(self) -> list[str]:
-        """The series that keep their champion."""
-        return list(self.table.loc[~self.table["passed"], "unique_id"])
-
-    @property
-    def passed(self) -> bool:
-        """Whether any series may be published."""
-        return bool(self.table["passed"].any())
-
-    @property
-    def reason(self) -> str:
-        """The verdict in words."""
-        reasons = "; ".join(self.table.loc[~self.table["passed"], "reason"])
-        if not self.held_back:
-            return f"All {len(self.passing)} series of {self.week} pass the gate."
-        if self.passed:
-            return f"Held back in {self.week}: {reasons}."
-        return f"No series of {self.week} passes the gate: {reasons}."
+__all__ = ["Verdict", "gated_artifact", "published_entries", "verdict_of"]
 
 
 def verdict_of(lake: Lake, week: date, *, tolerance: float) -> Verdict:
@@ -71,8 +32,7 @@ def verdict_of(lake: Lake, week: date, *, tolerance: float) -> Verdict:
 def gated_artifact(lake: Lake, verdict: Verdict) -> dict[str, Any]:
     """The artifact that may be published: the candidate of every series that passed, a stand-in for every other."""
     candidate, stand_ins = candidate_models(lake, verdict.week)
-    passed = {name: candidate["series"][name] for name in verdict.passing}
-    return artifact.build_artifact({**stand_ins, **passed}, provenance=candidate["provenance"])
+    return artifact.gated(candidate, stand_ins, verdict.passing)
 
 
 def published_entries(lake: Lake, week: date) -> dict[str, dict[str, Any]]:

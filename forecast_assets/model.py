@@ -12,13 +12,14 @@ from forecast_assets.gate import gated_artifact, verdict_of
 from forecast_assets.metadata import listed, markdown_table, of_series, pictures, stored, weekly_asset
 from forecast_assets.outputs import failure_messages, training_files
 from forecast_assets.partitions import week_of
-from forecast_assets.registration import approval_of, capacity_types, facts, metrics
+from forecast_assets.registration import approval_of, capacity_types
 from forecast_assets.requests import TRAINING_VERSION, fit_request
 from forecast_assets.settings import Settings
 from forecast_assets.tables import CHAMPIONS, DIAGNOSTICS, MODEL_SCORES, model_score_columns, schema
 from forecasting import artifact as artifacts
 from forecasting.by_series import by_series
 from forecasting.configuration import Configuration
+from forecasting.registration import facts, metrics
 from resources.archive import JobFiles
 from resources.lake import Lake
 from resources.sagemaker.platform import SageMaker

@@ -13,7 +13,6 @@ from typing import Any
 
 from forecast_assets.settings import Settings, Stage, TrainingStage
 from forecasting.configuration import search_space
-from forecasting.span import span_start
 from resources.lake import Lake, content_digest
 from resources.sagemaker.platform import SageMaker
 
@@ -27,6 +26,16 @@ TUNING_VERSION = "2"
 TRAINING_VERSION = "2"
 
 
+class Unread(Lake):
+    """Stands for a lake whose tables are not there yet.
+
+    Attributes:
+        checksum: What is said in place of their checksums.
+    """
+
+    checksum: str
+
+
 def counterfactual_request(
     settings: Settings, lake: Lake, sagemaker: SageMaker, week: date
 ) -> tuple[dict[str, Any], str]:
@@ -35,7 +44,7 @@ def counterfactual_request(
     environment = {
         "FORECAST_TASK": "counterfactual",
         "FORECAST_WEEK": week.isoformat(),
-        "FORECAST_SPAN_START": span_start(week, weeks=settings.training_weeks).isoformat(),
+        "FORECAST_TRAINING_WEEKS": str(settings.training_weeks),
         "FORECAST_CODE_VERSION": COUNTERFACTUAL_VERSION,
         "FORECAST_DATA_CHECKSUM": _checksum(lake, inputs, week),
     }
@@ -147,6 +156,29 @@ def fit_request(
     return _training_request(lake, sagemaker, settings.training, week, channels=channels, values=values)
 
 
+def gate_request(settings: Settings, sagemaker: SageMaker, week: date, *, fit: str, outputs: str) -> dict[str, Any]:
+    """The processing job that decides on a fit, and packs what may be published.
+
+    Args:
+        settings: The tolerance, and the instance.
+        sagemaker: Where it runs.
+        week: Of the fit.
+        fit: S3 prefix of the archives that the fit left.
+        outputs: S3 prefix of its outputs `verdict` and `model`.
+    """
+    return _processing_request(
+        sagemaker,
+        settings.processing,
+        inputs={"fit": fit},
+        outputs={name: f"{outputs}/{name}" for name in ("verdict", "model")},
+        environment={
+            "FORECAST_TASK": "gate",
+            "FORECAST_WEEK": week.isoformat(),
+            "FORECAST_GATE_TOLERANCE": str(settings.gate_tolerance),
+        },
+    )
+
+
 def _hyperparameters(values: Mapping[str, Any]) -> dict[str, str]:
     """SageMaker's hyper-parameters are strings; what is not one travels as JSON."""
     return {key: value if isinstance(value, str) else json.dumps(value) for key, value in values.items()}
@@ -158,6 +190,8 @@ def _table_uri(sagemaker: SageMaker, table: str, week: date) -> str:
 
 
 def _checksum(lake: Lake, tables: Sequence[str], week: date) -> str:
+    if isinstance(lake, Unread):
+        return lake.checksum
     return "-".join(content_digest(lake.read(name, week))[:16] for name in tables)
 
 

@@ -7,7 +7,7 @@ import gzip
 import io
 import tarfile
 import zlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import PurePosixPath
 from typing import Any
 
@@ -47,6 +47,20 @@ def build_artifact(entries: Mapping[str, Mapping[str, Any]], *, provenance: Mapp
         return forecaster.load(dumps(artifact))
     except (TypeError, ValueError) as error:
         raise ArtifactError("artifact", str(error)) from error
+
+
+def gated(
+    candidate: Mapping[str, Any], stand_ins: Mapping[str, Mapping[str, Any]], passing: Sequence[str]
+) -> dict[str, Any]:
+    """The artifact that may be published: the candidate of every series that passed, a stand-in for every other.
+
+    Args:
+        candidate: The artifact of all candidates.
+        stand_ins: An entry for every series, to take the place of its candidate.
+        passing: The series whose candidate may be published.
+    """
+    passed = {name: candidate["series"][name] for name in passing}
+    return build_artifact({**stand_ins, **passed}, provenance=candidate["provenance"])
 
 
 def dumps(artifact: Mapping[str, Any]) -> str:

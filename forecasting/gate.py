@@ -1,5 +1,7 @@
 """The gate between a candidate and the registry: arithmetic on scores of the same held-out weeks."""
 
+from dataclasses import dataclass
+from datetime import date
 from typing import Final
 
 import pandas as pd
@@ -11,6 +13,44 @@ ROLES: Final = ("candidate", "champion", "seasonal_naive")
 
 class GateError(SeriesError):
     """The scores do not allow a verdict."""
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """The gate's word on a week.
+
+    Attributes:
+        week: Which.
+        table: A row a series: `unique_id`, `passed`, `ratio_naive`, `ratio_champion`, `reason`.
+    """
+
+    week: date
+    table: pd.DataFrame
+
+    @property
+    def passing(self) -> list[str]:
+        """The series that may be published."""
+        return list(self.table.loc[self.table["passed"], "unique_id"])
+
+    @property
+    def held_back(self) -> list[str]:
+        """The series that keep their champion."""
+        return list(self.table.loc[~self.table["passed"], "unique_id"])
+
+    @property
+    def passed(self) -> bool:
+        """Whether any series may be published."""
+        return bool(self.table["passed"].any())
+
+    @property
+    def reason(self) -> str:
+        """The verdict in words."""
+        reasons = "; ".join(self.table.loc[~self.table["passed"], "reason"])
+        if not self.held_back:
+            return f"All {len(self.passing)} series of {self.week} pass the gate."
+        if self.passed:
+            return f"Held back in {self.week}: {reasons}."
+        return f"No series of {self.week} passes the gate: {reasons}."
 
 
 def verdicts(scores: pd.DataFrame, *, tolerance: float = 1.05) -> pd.DataFrame:

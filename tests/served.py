@@ -4,7 +4,6 @@ import http.client
 import json
 import socket
 import subprocess
-import sys
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -15,6 +14,7 @@ import pandas as pd
 
 from forecasting import models, schema
 from forecasting.configuration import SEASONAL_NAIVE, Configuration
+from tests.images import interpreter
 
 ROOT = Path(__file__).parents[1]
 CUTOFF = "2023-11-10"
@@ -82,10 +82,17 @@ def free_port() -> int:
 
 def start(root: Path, **environment: str) -> Endpoint:
     port = free_port()
+    started = interpreter()
     process = subprocess.Popen(
-        [sys.executable, "-m", "containers.serving", "serve"],
-        env={"SM_ML_ROOT": str(root), "SAGEMAKER_BIND_TO_PORT": str(port), "PATH": "", **environment},
-        cwd=ROOT,
+        [started.command, "-m", "containers.serving", "serve"],
+        env={
+            **started.environment,
+            "SM_ML_ROOT": str(root),
+            "SAGEMAKER_BIND_TO_PORT": str(port),
+            "PATH": "",
+            **environment,
+        },
+        cwd=started.folder,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,

@@ -11,7 +11,8 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 ROOMS = ["forecast_assets", "resources", "jobs", "sensors", "containers", "forecasting"]
 EXTRAS = ["dagster_aws", "sagemaker", "torch", "sktime", "statsforecast", "moto", "hypothesis", "pytest"]
-OPTIONAL = {"forecasting.sktime_forecaster"}  # names the extra it needs, see its own tests
+# They name the extra they need, see their own tests.
+OPTIONAL = {"forecasting.sktime_forecaster", "resources.sagemaker.pipeline_steps"}
 HEAVY = ["sktime", "statsforecast", "numba", "boto3", "sagemaker", "statsmodels", "scipy", "matplotlib"]
 
 

@@ -2,9 +2,9 @@
 
 `tune` searches and `evaluate` scores one configuration: channel `counterfactual`, model folder `trials.parquet` and
 `errors.parquet`. `rank` makes the same of what jobs of `evaluate` found: channels `counterfactual`, `trials` and
-`errors`. `fit` makes the model: channels `counterfactual`, `tuning_trials` and `tuning_errors` (the tables of `tune`)
-and optionally `champions`, model folder `forecaster.json`. The hyper-parameters are those of
-`containers.training.settings`.
+`errors`. `fit` makes the model: channels `counterfactual`, `tuning_trials` and `tuning_errors` (the tables of `tune`;
+or `search`, the `model.tar.gz` that it left) and optionally `champions`, model folder `forecaster.json`. The
+hyper-parameters are those of `containers.training.settings`.
 """
 
 import os

@@ -1,4 +1,7 @@
-"""What a fit receives besides the data: the outcome of the search, and what serves so far."""
+"""What a fit receives besides the data: the outcome of the search, and what serves so far.
+
+The outcome of the search is its two tables, or in the channel `search` the archive with both that the job left.
+"""
 
 from collections.abc import Hashable
 from dataclasses import fields
@@ -7,7 +10,7 @@ from typing import Any
 import pandas as pd
 
 from containers.contract import ContractError, Paths
-from containers.tables import read_table
+from containers.tables import archived_table, read_archive, read_table
 from forecasting.configuration import Configuration
 from forecasting.errors import ConfigurationError
 
@@ -27,13 +30,19 @@ class ConfigurationRowError(ContractError):
 
 def read_chosen(paths: Paths) -> dict[str, Configuration]:
     """The configuration that the search chose for every series; raises a `ContractError`."""
-    trials = read_table(paths.channel("tuning_trials"), ("unique_id", "chosen", *PARAMETERS))
+    trials = _searched(paths, "trials", ("unique_id", "chosen", *PARAMETERS))
     return _configurations(trials[trials["chosen"]])
 
 
 def read_errors(paths: Paths) -> pd.DataFrame:
     """The rolling-origin errors of the search, columns `ERRORS`; raises a `ContractError`."""
-    return read_table(paths.channel("tuning_errors"), ERRORS)
+    return _searched(paths, "errors", ERRORS)
+
+
+def _searched(paths: Paths, table: str, columns: tuple[str, ...]) -> pd.DataFrame:
+    if paths.has_channel("search"):
+        return archived_table(read_archive(paths.channel("search") / "model.tar.gz"), f"{table}.parquet", columns)
+    return read_table(paths.channel(f"tuning_{table}"), columns)
 
 
 def read_champions(paths: Paths) -> dict[str, Configuration]:

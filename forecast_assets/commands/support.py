@@ -2,6 +2,7 @@
 
 import functools
 from collections.abc import Callable
+from datetime import date
 from typing import TYPE_CHECKING, ParamSpec, TypeVar
 
 import click
@@ -19,6 +20,22 @@ R = TypeVar("R")
 
 out = Console()
 err = Console(stderr=True)
+
+
+class Week(click.ParamType[date]):
+    """A Friday on the command line."""
+
+    name = "week"
+
+    def convert(self, value: str | date, param: click.Parameter | None, ctx: click.Context | None) -> date:
+        """The date; refused where it is not a Friday."""
+        try:
+            week = value if isinstance(value, date) else date.fromisoformat(value)
+        except ValueError:
+            self.fail(f"{value!r} is not a date like 2023-11-10", param, ctx)
+        if week.weekday() != 4:
+            self.fail(f"{week} is a {week:%A}; EIA's weeks are named by their Friday", param, ctx)
+        return week
 
 
 def explained(command: Callable[P, R]) -> Callable[P, R]:

@@ -4,7 +4,6 @@ import json
 import os
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -14,6 +13,7 @@ import pandas as pd
 import pytest
 
 from containers.images import COMMANDS
+from tests.images import interpreter
 
 
 @dataclass
@@ -36,13 +36,21 @@ class Container:
         self._write(self.root / "processing" / "input" / name, table)
 
     def start(self, image: str, *arguments: str, environment: Mapping[str, str] | None = None) -> subprocess.Popen[str]:
-        command = [sys.executable, *(arguments or COMMANDS[image])]
+        started = interpreter()
+        command = [started.command, *(arguments or COMMANDS[image])]
         inherited = {
             name: value for name, value in os.environ.items() if not name.startswith(("FORECAST_", "DAGSTER_"))
         }
         process = subprocess.Popen(
             command,
-            env={**inherited, "SM_ML_ROOT": str(self.root), **self.environment, **(environment or {})},
+            cwd=started.folder,
+            env={
+                **inherited,
+                **started.environment,
+                "SM_ML_ROOT": str(self.root),
+                **self.environment,
+                **(environment or {}),
+            },
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,

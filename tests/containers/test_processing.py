@@ -10,7 +10,7 @@ import pytest
 ENVIRONMENT = {
     "FORECAST_TASK": "counterfactual",
     "FORECAST_WEEK": "2021-12-31",
-    "FORECAST_SPAN_START": "2019-01-04",
+    "FORECAST_TRAINING_WEEKS": "157",  # from 2019-01-04 on
 }
 
 
@@ -92,8 +92,10 @@ def test_without_a_break_the_counterfactual_is_what_was_observed(
         pytest.param({"FORECAST_TASK": "paint"}, "'FORECAST_TASK' is 'paint', expected one of counter", id="task"),
         pytest.param({"FORECAST_WEEK": ""}, "environment variable 'FORECAST_WEEK' is missing", id="week missing"),
         pytest.param({"FORECAST_WEEK": "2021-12-24"}, "WGFUPUS2 reach 2021-12-31, after the week", id="later weeks"),
-        pytest.param({"FORECAST_SPAN_START": "x"}, "'FORECAST_SPAN_START' is 'x', expected a date", id="span"),
-        pytest.param({"FORECAST_SPAN_START": "2014-01-03"}, "SeriesTooShortError: WGFUPUS2: 366 weeks", id="short"),
+        pytest.param(
+            {"FORECAST_TRAINING_WEEKS": "x"}, "'FORECAST_TRAINING_WEEKS' is 'x', expected a whole number", id="span"
+        ),
+        pytest.param({"FORECAST_TRAINING_WEEKS": "418"}, "SeriesTooShortError: WGFUPUS2: 366 weeks", id="short"),
     ],
 )
 def test_wrong_input_fails_by_name(

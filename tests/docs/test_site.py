@@ -21,8 +21,10 @@ from forecast_assets.tables import lake_tables
 from resources.api.errors import ApiError
 from resources.aws import AwsError
 from resources.eia.errors import EiaError
+from resources.images import ImagesError
 from resources.lake import LakeError
 from resources.sagemaker.endpoint_errors import EndpointError
+from resources.sagemaker.pipeline import PipelineError
 from resources.sagemaker.pipes import JobFailedError
 from tests.docs.blocks import ROOT
 
@@ -141,6 +143,7 @@ def test_every_command_is_documented(site: Path, command: str) -> None:
 
 def named_errors() -> set[type[Exception]]:
     found: set[type[Exception]] = {SettingsError, DamagedModelError, JobFailedError, HistoryWriteError, NoForecastError}
+    found |= {ImagesError, PipelineError}
     waiting: list[type[Exception]] = [*FAMILIES]
     while waiting:
         own = [each for each in waiting.pop().__subclasses__() if each.__module__.startswith(("resources", "forecast"))]

@@ -14,7 +14,7 @@ from containers.tables import TableError, content_digest, read_table, write_tabl
 from forecasting import plots
 from forecasting.by_series import by_series
 from forecasting.counterfactual import counterfactual
-from forecasting.span import split_by_length
+from forecasting.span import span_start, split_by_length
 
 OBSERVATIONS = ("unique_id", "ds", "y")
 BREAKS = ("unique_id", "start", "end", "fitted_from")
@@ -27,21 +27,25 @@ class Settings:
 
     Attributes:
         week: The last week that may be seen.
-        span_start: The first week of the training span.
+        training_weeks: Length of the training span.
     """
 
     week: dt.date
-    span_start: dt.date
+    training_weeks: int
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str]) -> "Settings":
         """Reads `FORECAST_*`; raises a `ContractError` that names the variable."""
         parameters = Parameters(environment, "environment variable")
-        parameters.choice("FORECAST_TASK", ("counterfactual",))
         return cls(
             week=parameters.date("FORECAST_WEEK"),
-            span_start=parameters.date("FORECAST_SPAN_START"),
+            training_weeks=parameters.integer("FORECAST_TRAINING_WEEKS", least=1),
         )
+
+    @property
+    def span_start(self) -> dt.date:
+        """The first week of the training span."""
+        return span_start(self.week, weeks=self.training_weeks)
 
 
 def process(paths: Paths, environment: Mapping[str, str]) -> None:
