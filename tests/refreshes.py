@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -25,7 +25,15 @@ from tests.world import ROOT, WEEK
 SERIES = "WREUPUS2"
 ENDPOINT = "petroleum-demand"
 JOBS = {"counterfactual": "process", "tuning_trials": "train", "candidate_model": "train"}
-LIMIT_S = 120.0
+LIMIT_S = 240.0
+SMALL = {
+    "FORECAST_SERIES": SERIES,
+    "FORECAST_SEARCH": "quick",
+    "FORECAST_STEP": "24",
+    "FORECAST_MAX_HARMONICS": "2",
+    "FORECAST_WORKERS": "1",
+}
+QUESTION = {"periods": 10, "conf": 0.9, "series": SERIES}
 UNFINISHED = re.compile(r"\..*[0-9a-f]{32}")
 
 
@@ -78,34 +86,46 @@ class Refresh:
         assert self.ends() == -signal.SIGKILL, self.said()
 
 
-class Site:
-    """A lake, and the command line that works on it."""
+# Whoever runs the tests in the background has Ctrl-C ignored, by them and by what they start.
+_MAIN = """
+import signal
+from forecast_assets.cli import main
+signal.signal(signal.SIGINT, signal.default_int_handler)
+main()
+"""
 
-    def __init__(self, folder: Path, source: Path, *, logs: Path | None = None) -> None:
-        self.lake = Lake(uri=str(folder / "lake"))
-        self._folder, self._logs = logs or folder, 0
-        asked = {
-            "FORECAST_LAKE_URI": self.lake.uri,
-            "FORECAST_EIA_SOURCE": str(source),
-            "FORECAST_SERIES": SERIES,
-            "FORECAST_SEARCH": "quick",
-            "FORECAST_STEP": "24",
-            "FORECAST_MAX_HARMONICS": "2",
-            "FORECAST_WORKERS": "1",
-        }
+
+class CommandLine:
+    """The command line as processes of their own, with a small search.
+
+    Args:
+        logs: Folder for what they print.
+        environment: The settings of the lake, and whatever else is to be in their environment.
+    """
+
+    def __init__(self, logs: Path, environment: Mapping[str, str]) -> None:
+        self._folder, self._logs = logs, 0
+        self._started: list[subprocess.Popen[bytes]] = []
         # Nor the history of another lake, which a command run in this process may have named.
         kept = {name: value for name, value in os.environ.items() if not name.startswith(("FORECAST_", "DAGSTER_"))}
-        self._environment = {**kept, **asked}
+        self.environment = {**kept, **SMALL, **environment}
 
     def start(self, *arguments: str) -> Refresh:
         self._logs += 1
         log = self._folder / f"{self._logs}.log"
-        command = [sys.executable, "-c", "from forecast_assets.cli import main; main()", *arguments]
+        command = [sys.executable, "-c", _MAIN, *arguments]
         with log.open("wb") as file:
             process = subprocess.Popen(
-                command, cwd=ROOT, env=self._environment, stdin=subprocess.DEVNULL, stdout=file, stderr=file
+                command, cwd=ROOT, env=self.environment, stdin=subprocess.DEVNULL, stdout=file, stderr=file
             )
+        self._started.append(process)
         return Refresh(process, log)
+
+    def end(self) -> None:
+        """End what a test that failed left running."""
+        for process in self._started:
+            process.kill()
+            process.wait()
 
     def refresh(self) -> Refresh:
         return self.start("refresh", "--week", WEEK.isoformat())
@@ -114,6 +134,14 @@ class Site:
         refresh = self.refresh()
         assert refresh.ends() == 0, refresh.said()
         return refresh
+
+
+class Site(CommandLine):
+    """A lake on this machine, and the command line that works on it."""
+
+    def __init__(self, folder: Path, source: Path, *, logs: Path | None = None) -> None:
+        self.lake = Lake(uri=str(folder / "lake"))
+        super().__init__(logs or folder, {"FORECAST_LAKE_URI": self.lake.uri, "FORECAST_EIA_SOURCE": str(source)})
 
     def endpoint(self) -> ModelEndpoint:
         sagemaker = SageMaker(role_arn="arn:aws:iam::000000000000:role/forecast", lake=self.lake)
@@ -129,7 +157,7 @@ class Site:
 
     def asks(self) -> Any:
         """What the endpoint answers."""
-        return self.endpoint().invoke({"periods": 10, "conf": 0.9, "series": SERIES})
+        return self.endpoint().invoke(QUESTION)
 
     def close(self) -> None:
         if self.endpoint().status() is not None:
@@ -184,12 +212,21 @@ class Site:
         return [run for run in runs if run.job_name == "weekly_refresh" and not run.is_finished]
 
 
-def numbers(lake: Lake) -> dict[str, str]:
-    """The content of every table, file of the candidate and model; not when figures were fetched."""
-    found = {}
-    for path in sorted(lake.root.glob("*/week=*/data.parquet")):
-        table = lake.read(path.parent.parent.name, WEEK)
-        found[path.parent.parent.name] = content_digest(table.drop(columns="fetched_at", errors="ignore"))
-    for path in sorted(lake.root.glob("candidates/week=*/*")):
-        found[path.name] = path.read_text()
-    return found | {"models": str(sorted(path.name for path in (lake.root / "models").iterdir()))}
+def numbers(lake: Lake, keys: Iterable[str] | None = None) -> dict[str, str]:
+    """The content of every table, file of the candidate and model; not when figures were fetched.
+
+    Args:
+        lake: A lake.
+        keys: What is in it, where it is not on this machine.
+    """
+    found, models = {}, []
+    for key in sorted(keys or (path.relative_to(lake.root).as_posix() for path in lake.root.rglob("*"))):
+        folder, *rest = key.split("/")
+        if re.fullmatch(r"\w+/week=[^/]+/data\.parquet", key):
+            table = lake.read(folder, WEEK)
+            found[folder] = content_digest(table.drop(columns="fetched_at", errors="ignore"))
+        elif folder == "candidates" and len(rest) == 2:
+            found[rest[1]] = lake.storage.read(key).decode()
+        elif folder == "models" and rest:
+            models.append(rest[0])
+    return found | {"models": str(sorted(set(models)))}

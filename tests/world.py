@@ -29,7 +29,7 @@ class World:
 
     def __init__(
         self,
-        lake: Path,
+        lake: Path | str,
         source: Path | str,
         *,
         series: tuple[str, ...] = SERIES,

@@ -2,7 +2,6 @@
 
 import contextlib
 import functools
-import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -24,9 +23,7 @@ Service = Literal["sagemaker", "sagemaker-runtime", "logs"]
 
 # The bucket that stands for the lake in requests on this machine: AWS accepts s3:// only, so the requests do too.
 LOCAL_BUCKET = "lake"
-
-# The word by which SageMaker starts an image.
-_VERBS = {"processing": "process", "training": "train", "serving": "serve"}
+_LOCAL_IMAGES = "local/forecast-{image}:latest"
 
 
 class SageMaker(dg.ConfigurableResource):  # type: ignore[type-arg]
@@ -91,7 +88,7 @@ class SageMaker(dg.ConfigurableResource):  # type: ignore[type-arg]
 
     def image(self, name: Image) -> str:
         """The image URI of an entry point in `containers`."""
-        return _local_image(name) if self.mode == "local" else self.images.replace("{image}", name)
+        return (_LOCAL_IMAGES if self.mode == "local" else self.images).replace("{image}", name)
 
     def uri(self, key: str) -> str:
         """The S3 URI by which jobs know a path of the lake."""
@@ -127,8 +124,7 @@ def _local(service: Service, root: Path) -> Any:  # noqa: ANN401
 @functools.cache
 def _prepare(root: Path, lake: Path) -> None:
     """Give the control plane of this machine its images and its view of the lake."""
-    from containers.images import COMMANDS
-    from resources.sagemaker.local.clients import register_image
+    from resources.sagemaker.local.clients import register_own_images
 
     buckets = root / "s3"
     buckets.mkdir(parents=True, exist_ok=True)
@@ -136,9 +132,4 @@ def _prepare(root: Path, lake: Path) -> None:
     if not link.is_symlink():
         with contextlib.suppress(FileExistsError):  # another process of this machine was first
             link.symlink_to(lake, target_is_directory=True)
-    for name, argv in COMMANDS.items():
-        register_image(root, _local_image(name), {_VERBS[name]: [sys.executable, *argv]})
-
-
-def _local_image(name: str) -> str:
-    return f"local/forecast-{name}:latest"
+    register_own_images(root, _LOCAL_IMAGES)

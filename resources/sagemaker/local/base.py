@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from resources.sagemaker.local.objects import ObjectError, ObjectStore
+from resources.sagemaker.local.objects import ObjectError, RefusedError, objects_of
 from resources.sagemaker.local.store import (
     KINDS,
     ExistsError,
@@ -29,7 +29,7 @@ class Base:
         self.root = root.absolute()
         self.root.mkdir(parents=True, exist_ok=True)
         self.store = Store(self.root)
-        self.objects = ObjectStore(self.root)
+        self.objects = objects_of(self.root)
 
     def list_tags(self, request: Wire) -> Wire:
         """ListTags."""
@@ -81,9 +81,16 @@ class Base:
 
     def _check_address(self, uri: str) -> None:
         try:
-            self.objects.path(uri)
+            self.objects.check(uri)
         except ObjectError as error:
             raise invalid(f"{error}. This machine keeps objects at s3://bucket/key only.") from error
+
+    def _names(self, uri: str) -> tuple[list[str], str]:
+        """The names of the objects under a prefix; and, where S3 refuses to tell, a sentence that says so."""
+        try:
+            return self.objects.names(uri), ""
+        except RefusedError as error:
+            return [], f" S3 answers: {error}."
 
 
 def exists(kind: Kind, name: str) -> AwsError:

@@ -1,5 +1,6 @@
 """Unchanged boto3 clients that are answered by this machine, and the commands that stand for images."""
 
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from pathlib import Path
@@ -20,6 +21,9 @@ if TYPE_CHECKING:
     from mypy_boto3_sagemaker_runtime import SageMakerRuntimeClient
 
 SERVICES = frozenset({"sagemaker", "sagemaker-runtime", "logs"})
+
+_VERBS = {"processing": "process", "training": "train", "serving": "serve"}
+"""The word by which SageMaker starts an image."""
 
 _ANYONE = "local"
 _CREATION = Lock()
@@ -107,15 +111,29 @@ def register_image(root: Path, image_uri: str, commands: Mapping[str, Sequence[s
         root: Folder that holds this machine's SageMaker; made where it is missing.
         image_uri: The image, as requests name it.
         commands: Argument lists by what the container is started for: ``process``, ``train``, ``serve``. A request's
-            ``ContainerEntrypoint`` replaces them, its ``ContainerArguments`` are appended.
+            ``ContainerEntrypoint`` replaces them, its ``ContainerArguments`` are appended. Those of another use that
+            the image has already stay.
     """
     root.mkdir(parents=True, exist_ok=True)
     images = root / "images.json"
     with exclusive(root / "images.lock"):
         known = get_json(images) or {}
-        wanted = known | {image_uri: {what: list(a) for what, a in commands.items()}}
+        wanted = known | {image_uri: known.get(image_uri, {}) | {what: list(a) for what, a in commands.items()}}
         if wanted != known:  # reading from a full disk, or one that cannot be written, needs no writing
             put_json(images, wanted)
+
+
+def register_own_images(root: Path, template: str) -> None:
+    """Have the entry points of `containers` stand for their images.
+
+    Args:
+        root: Folder that holds this machine's SageMaker.
+        template: URI of an image, with ``{image}`` for its name.
+    """
+    from containers.images import COMMANDS
+
+    for name, verb in _VERBS.items():
+        register_image(root, template.replace("{image}", name), {verb: [sys.executable, *COMMANDS[name]]})
 
 
 def endpoint_url(root: Path, name: str) -> str | None:

@@ -2,10 +2,16 @@
 
 ``python -m resources.sagemaker.local.http --root ROOT --port N`` prints the URL and serves until it is ended. Jobs and
 endpoints do not depend on it.
+
+With ``--objects s3`` they read and write S3 itself rather than folders, with the credentials and at the address
+(``AWS_ENDPOINT_URL_S3``) of the server's environment; the root stays so. ``--images TEMPLATE`` runs this project's own
+entry points for its images, whose URIs the template gives with ``{image}``; ``--image URI WHAT COMMAND``, as often as
+wanted, names the command of any other image.
 """
 
 import argparse
 import logging
+import shlex
 import socket
 import sys
 from collections.abc import Sequence
@@ -13,6 +19,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
+from resources.sagemaker.local.clients import register_image, register_own_images
+from resources.sagemaker.local.objects import SettledError, keep_in_s3
 from resources.sagemaker.local.operations import LocalSageMaker
 from resources.sagemaker.local.wire import Operations, handle, service_model
 
@@ -91,7 +99,26 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description="SageMaker on this machine.")
     parser.add_argument("--root", type=Path, required=True, help="folder that holds its state")
     parser.add_argument("--port", type=int, default=0, help="port on 127.0.0.1; 0 takes a free one")
+    parser.add_argument("--objects", choices=["s3"], help="read and write S3 itself; without it what the root has")
+    parser.add_argument("--images", metavar="TEMPLATE", help="URI of this project's images, with {image} for the name")
+    parser.add_argument(
+        "--image",
+        nargs=3,
+        action="append",
+        default=[],
+        metavar=("URI", "WHAT", "COMMAND"),
+        help="what an image is started with to train, process or serve",
+    )
     options = parser.parse_args(arguments)
+    if options.objects:
+        try:
+            keep_in_s3(options.root)
+        except SettledError as error:
+            parser.error(str(error))
+    if options.images:
+        register_own_images(options.root, options.images)
+    for uri, what, command in options.image:
+        register_image(options.root, uri, {what: shlex.split(command)})
     with LocalServer(LocalSageMaker(options.root), options.port) as server:
         for service in ("sagemaker", "logs"):
             service_model(service)

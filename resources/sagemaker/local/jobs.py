@@ -132,12 +132,13 @@ class Jobs(Base):
             raise unsupported("Pipe mode")
         uri = source["S3Uri"]
         self._check_address(uri)
-        if not self.objects.objects(uri):
+        found, said = self._names(uri)
+        if not found:
             bucket = uri.removeprefix("s3://").partition("/")[0]
             raise invalid(
                 f'No S3 objects found under S3 URL "{uri}" given in input data source. Please ensure that the bucket '
                 f"exists in the selected region ({REGION}), that objects exist under that S3 prefix, and that the "
-                f'role "{role}" has "s3:ListBucket" permissions on bucket "{bucket}".'
+                f'role "{role}" has "s3:ListBucket" permissions on bucket "{bucket}".{said}'
             )
 
     def _check_processing(self, request: Wire) -> None:

@@ -13,28 +13,34 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import IO
 
+from resources.sagemaker.local.objects import in_s3
+
 INHERITED = (
     *("PATH", "HOME", "LANG", "LC_*", "TMPDIR", "TZ", "PYTHON*", "VIRTUAL_ENV", "SSL_CERT_FILE"),
     "SAGEMAKER_LOCAL_*",
 )
 """What a supervisor gets of its caller's environment. Credentials and tokens are not in it."""
 
+ACCESS = ("AWS_*",)
+"""What it gets besides where it reads and writes S3 itself, and its containers get of it as they get a role on AWS."""
+
 _PR_SET_PDEATHSIG = 1
 _LIBC = ctypes.CDLL(None) if sys.platform == "linux" else None
 
 
-def inherited_environment(environment: Mapping[str, str]) -> dict[str, str]:
-    """The part of an environment that is passed on (see ``INHERITED``)."""
+def inherited_environment(environment: Mapping[str, str], *, access: bool = False) -> dict[str, str]:
+    """The part of an environment that is passed on (see ``INHERITED``), with access to AWS if that is asked for."""
+    patterns = INHERITED + (ACCESS if access else ())
     return {
         name: value
         for name, value in environment.items()
-        if any(fnmatch.fnmatchcase(name, pattern) for pattern in INHERITED)
+        if any(fnmatch.fnmatchcase(name, pattern) for pattern in patterns)
     }
 
 
 def container_environment(requested: Mapping[str, str]) -> dict[str, str]:
-    """The environment of a container: the inherited part without the twin's own settings, and the request's."""
-    inherited = inherited_environment(os.environ)
+    """The environment of a container: that of its supervisor without the twin's own settings, and the request's."""
+    inherited = inherited_environment(os.environ, access=True)  # a supervisor has it in S3 only
     kept = {name: value for name, value in inherited.items() if not name.startswith("SAGEMAKER_LOCAL_")}
     return kept | {"PYTHONUNBUFFERED": "1"} | dict(requested)
 
@@ -113,13 +119,15 @@ def launch_supervisor(home: Path, lock: int) -> None:
         subprocess.CalledProcessError: The interpreter could not be started; see ``supervisor.log`` in the folder.
     """
     script = Path(__file__).with_name("detach.py")
+    real = in_s3(home.parent.parent)
     with (home / "supervisor.log").open("ab") as log:
-        # -I -S: no site packages and no script folder on the path, which has an http.py; and a start in 8 ms, not 15.
+        # -I: no script folder on the path, which has an http.py. -S: no site packages, a start in 8 ms, not 15; boto3
+        # is one.
         subprocess.run(
-            [sys.executable, "-I", "-S", str(script), str(home), str(lock)],
+            [sys.executable, "-I", *([] if real else ["-S"]), str(script), str(home), str(lock)],
             check=True,
             cwd=home,
-            env=inherited_environment(os.environ),
+            env=inherited_environment(os.environ, access=real),
             pass_fds=(lock,),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,

@@ -15,6 +15,7 @@ from resources.sagemaker.local.supervision import (
     Supervised,
     image_command,
     local_path,
+    refusals,
 )
 from resources.sagemaker.local.training import resource_config
 
@@ -67,7 +68,9 @@ def _prepare(job: Supervised, ml: Path) -> None:
     put_json(ml / "config" / "resourceconfig.json", resource_config(instance))
     for item in request.get("ProcessingInputs", []):
         source = item["S3Input"]["S3Uri"]
-        if not job.objects.download(source, local_path(ml, item["S3Input"]["LocalPath"])):
+        with refusals("Failed to download data."):
+            found = job.objects.download(source, local_path(ml, item["S3Input"]["LocalPath"]))
+        if not found:
             raise ClientFaultError(f"Failed to download data. Cannot find any objects under S3 URI: {source}")
     for item in request.get("ProcessingOutputConfig", {}).get("Outputs", []):
         local_path(ml, item["S3Output"]["LocalPath"]).mkdir(parents=True, exist_ok=True)
@@ -98,4 +101,5 @@ def _upload(job: Supervised, ml: Path, *, completed: bool) -> None:
     for item in job.request.get("ProcessingOutputConfig", {}).get("Outputs", []):
         output = item["S3Output"]
         if completed or output["S3UploadMode"] == "Continuous":
-            job.objects.upload(local_path(ml, output["LocalPath"]), output["S3Uri"])
+            with refusals("Failed to upload output."):
+                job.objects.upload(local_path(ml, output["LocalPath"]), output["S3Uri"])

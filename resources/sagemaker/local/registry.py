@@ -206,8 +206,9 @@ class Registry(Base):
         uri = source["S3Uri"] if source else resolved.get("ModelDataUrl")
         if uri is not None:
             self._check_address(uri)
-            if not self.objects.objects(uri):
-                raise invalid(f"Could not find model data at {uri}.")
+            found, said = self._names(uri)
+            if not found:
+                raise invalid(f"Could not find model data at {uri}.{said}")
         return resolved
 
 

@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from resources.sagemaker.local.logs import LogWriter
-from resources.sagemaker.local.objects import ObjectError
+from resources.sagemaker.local.objects import ObjectError, RefusedError
 from resources.sagemaker.local.processes import container_environment, signal_group, start_child, started_at
 from resources.sagemaker.local.store import REGION, Wire
 from resources.sagemaker.local.supervision import ClientFaultError, Supervised, image_command, setting
@@ -57,7 +57,7 @@ class ServingProcess:
                 objects.download(url, model)
             else:
                 objects.extract(url, model)
-        except (OSError, tarfile.TarError, ObjectError) as error:
+        except (OSError, tarfile.TarError, ObjectError, RefusedError) as error:
             raise ClientFaultError(f"Failed to download model data from {url}: {error}") from error
 
     def start(self, *, environment: Mapping[str, str], log_group: str, stream: str) -> Wire:

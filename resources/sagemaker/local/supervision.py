@@ -8,9 +8,10 @@ import os
 import select
 import signal
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
-from resources.sagemaker.local.objects import ObjectStore
+from resources.sagemaker.local.objects import RefusedError, objects_of
 from resources.sagemaker.local.store import WAKE, Wire, get_json, put_json
 
 LONGEST_REASON = 1024
@@ -21,6 +22,15 @@ class ClientFaultError(Exception):
     """A resource that fails for what its creator asked for; SageMaker calls it a ClientError."""
 
 
+@contextlib.contextmanager
+def refusals(what: str) -> Iterator[None]:
+    """Turn what S3 refuses into a fault of the resource, in the words of SageMaker."""
+    try:
+        yield
+    except RefusedError as error:
+        raise ClientFaultError(f"{what} {error}") from error
+
+
 class Supervised:
     """A resource as its supervisor sees it. The supervisor is the only writer of its status.
 
@@ -29,14 +39,14 @@ class Supervised:
         root: The folder of the whole twin.
         request: What its creator asked for.
         status: The rest of its record.
-        objects: The buckets.
+        objects: What it reads and writes.
     """
 
     def __init__(self, home: Path) -> None:
         self.home, self.root = home, home.parent.parent
         self.request: Wire = get_json(home / "request.json")
         self.status: Wire = get_json(home / "status.json")
-        self.objects = ObjectStore(self.root)
+        self.objects = objects_of(self.root)
         self._terminated = False
         self._signals, written = os.pipe()
         os.set_blocking(self._signals, False)

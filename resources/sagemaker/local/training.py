@@ -5,6 +5,8 @@ Standard library only: supervisors import this without the site packages.
 
 import shutil
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from resources.sagemaker.local.container import Ended, MetricScan, run, text_of
@@ -15,6 +17,7 @@ from resources.sagemaker.local.supervision import (
     Supervised,
     image_command,
     local_path,
+    refusals,
 )
 
 LOG_GROUP = "TrainingJobs"
@@ -106,15 +109,10 @@ def _prepare(job: Supervised, ml: Path) -> None:
     put_json(config / "resourceconfig.json", resource_config(instance))
     for channel in channels:
         source = channel["DataSource"]["S3DataSource"]["S3Uri"]
-        if not job.objects.download(source, ml / "input" / "data" / channel["ChannelName"]):
+        with refusals("Data download failed:Unable to download object"):
+            found = job.objects.download(source, ml / "input" / "data" / channel["ChannelName"])
+        if not found:
             raise ClientFaultError(f"Data download failed: no objects under {source}")
-    if checkpoints := request.get("CheckpointConfig"):
-        # A link keeps folder and bucket the same at every moment, however the job dies.
-        saved = job.objects.path(checkpoints["S3Uri"])
-        saved.mkdir(parents=True, exist_ok=True)
-        link = local_path(ml, checkpoints.get("LocalPath", "/opt/ml/checkpoints"))
-        link.parent.mkdir(parents=True, exist_ok=True)
-        link.symlink_to(saved.resolve(), target_is_directory=True)
 
 
 def _channel_config(request: Wire, channel: Wire) -> Wire:
@@ -160,15 +158,16 @@ def _train(job: Supervised, ml: Path, spent: float) -> Ended:
     metrics = MetricScan(algorithm.get("MetricDefinitions", []))
     stopping = request["StoppingCondition"]
     _enter(job, "Training", TrainingStartTime=job.status.get("TrainingStartTime", time.time()))
-    ended = run(
-        job,
-        command,
-        environment=environment,
-        log_group=LOG_GROUP,
-        limit_s=stopping["MaxRuntimeInSeconds"] - spent,
-        wait_until=request["CreationTime"] + stopping.get("MaxWaitTimeInSeconds", float("inf")),
-        metrics=metrics,
-    )
+    with _checkpoints(job, ml):
+        ended = run(
+            job,
+            command,
+            environment=environment,
+            log_group=LOG_GROUP,
+            limit_s=stopping["MaxRuntimeInSeconds"] - spent,
+            wait_until=request["CreationTime"] + stopping.get("MaxWaitTimeInSeconds", float("inf")),
+            metrics=metrics,
+        )
     # Of a job that was interrupted, training goes on between its instances, the bill does not.
     job.save(
         TrainingTimeInSeconds=max(1, round(time.time() - job.status["TrainingStartTime"])),
@@ -178,10 +177,22 @@ def _train(job: Supervised, ml: Path, spent: float) -> Ended:
     return ended
 
 
+@contextmanager
+def _checkpoints(job: Supervised, ml: Path) -> Iterator[None]:
+    config = job.request.get("CheckpointConfig")
+    if config is None:
+        yield
+        return
+    folder = local_path(ml, config.get("LocalPath", "/opt/ml/checkpoints"))
+    with refusals("Checkpoint synchronization failed:"), job.objects.kept(config["S3Uri"], folder):
+        yield
+
+
 def _upload(job: Supervised, ml: Path) -> str:
     place = f"{job.request['OutputDataConfig']['S3OutputPath'].rstrip('/')}/{job.home.name}/output"
-    if any((ml / "output" / "data").iterdir()):
-        job.objects.upload_archive(ml / "output" / "data", f"{place}/output.tar.gz")
     model = f"{place}/model.tar.gz"
-    job.objects.upload_archive(ml / "model", model)
+    with refusals("Artifact upload failed:"):
+        if any((ml / "output" / "data").iterdir()):
+            job.objects.upload_archive(ml / "output" / "data", f"{place}/output.tar.gz")
+        job.objects.upload_archive(ml / "model", model)
     return model

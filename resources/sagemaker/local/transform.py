@@ -17,7 +17,7 @@ from pathlib import Path
 from resources.sagemaker.local.logs import LogWriter
 from resources.sagemaker.local.serving_process import STARTUP_S, ServingProcess
 from resources.sagemaker.local.store import Wire
-from resources.sagemaker.local.supervision import LONGEST_REASON, ClientFaultError, Supervised
+from resources.sagemaker.local.supervision import LONGEST_REASON, ClientFaultError, Supervised, refusals
 
 LOG_GROUP = "TransformJobs"
 _LOOK_S = 0.05
@@ -72,7 +72,8 @@ def supervise(job: Supervised) -> None:
         faults = _transformed(job, process, instance, log)
         stopped = job.stopping
         if not stopped:
-            job.objects.upload(job.home / "output", job.request["TransformOutput"]["S3OutputPath"])
+            with refusals("Failed to upload output."):
+                job.objects.upload(job.home / "output", job.request["TransformOutput"]["S3OutputPath"])
     except ClientFaultError as fault:
         _end(job, "Failed", FailureReason=f"ClientError: {fault}"[:LONGEST_REASON])
         return
@@ -105,7 +106,9 @@ def _transformed(job: Supervised, process: ServingProcess, instance: str, log: L
     """Have everything under the prefix answered into the folder ``output``: what went wrong."""
     request, given = job.request, job.home / "input"
     source = request["TransformInput"]["DataSource"]["S3DataSource"]["S3Uri"]
-    if not job.objects.download(source, given):
+    with refusals("Data download failed:Unable to download object"):
+        found = job.objects.download(source, given)
+    if not found:
         raise ClientFaultError(f"Data download failed: no objects under {source}")
     process.fetch_model()
     (job.home / "output").mkdir()

@@ -59,8 +59,10 @@ class TransformJobs(Jobs):
             )
         self._check_address(wanted["S3OutputPath"])
         self._check_address(source["S3Uri"])
-        if not self.objects.objects(source["S3Uri"]):
+        found, said = self._names(source["S3Uri"])
+        if not found:
             raise invalid(
                 f'No S3 objects found under S3 URL "{source["S3Uri"]}" given in input data source. Please ensure that '
                 f"the bucket exists in the selected region ({REGION}) and that objects exist under that S3 prefix."
+                f"{said}"
             )

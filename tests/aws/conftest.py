@@ -1,0 +1,26 @@
+"""Fixtures of AWS mode: servers on the loopback address."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.aws.world import Aws, Server
+
+
+@pytest.fixture(scope="session")
+def moto(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """moto's server; shared, emptied by every `aws`."""
+    with (tmp_path_factory.mktemp("moto") / "log").open("wb") as log:
+        server = Server(log)
+        yield server
+        server.close()
+
+
+@pytest.fixture
+def aws(moto: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Aws]:
+    """An account of its own, which the clients of this process reach."""
+    world = Aws(tmp_path, moto, monkeypatch)
+    monkeypatch.setenv("SAGEMAKER_LOCAL_STOP_GRACE_S", "0.5")
+    yield world
+    world.close()
