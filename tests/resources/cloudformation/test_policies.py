@@ -54,6 +54,12 @@ def base() -> Template:
     )
 
 
+@pytest.fixture(scope="module")
+def api() -> Template:
+    arn = f"{SAGEMAKER}:endpoint/petroleum-demand"
+    return load("api.yaml", f"{STACK}-api", EndpointName="petroleum-demand", EndpointArn=arn)
+
+
 def may(template: Template, role: str, action: str, resource: str, **context: str) -> bool:
     return allowed(
         template.role(role), action, resource, {key.replace("__", ":"): each for key, each in context.items()}
@@ -223,6 +229,46 @@ def test_the_longest_names_of_the_settings_fit() -> None:
     assert len(bucket.replace(REGION, region)) <= 63
 
 
+# -- the API's function ----------------------------------------------------------------------------------------------
+
+
+def test_the_function_invokes_its_endpoint_and_logs_and_can_do_nothing_else(api: Template) -> None:
+    """Of all that AWS knows."""
+    granted = {action for each in api.role("FunctionRole") for action in listed(each["Action"])}
+    assert granted == {"sagemaker:InvokeEndpoint", "logs:CreateLogStream", "logs:PutLogEvents"}
+    assert may(api, "FunctionRole", "sagemaker:InvokeEndpoint", f"{SAGEMAKER}:endpoint/petroleum-demand")
+    assert not may(api, "FunctionRole", "sagemaker:InvokeEndpoint", f"{SAGEMAKER}:endpoint/petroleum-demand-2")
+    assert may(api, "FunctionRole", "logs:PutLogEvents", f"{LOGS}:/aws/lambda/{STACK}-api:log-stream:2026/1")
+    assert not may(api, "FunctionRole", "logs:PutLogEvents", f"{LOGS}:/aws/lambda/{STACK}:log-stream:2026/1")
+
+
+def test_the_function_has_the_boundary_that_lets_the_platform_make_it(base: Template, api: Template) -> None:
+    role = api.resources["FunctionRole"]["Properties"]
+    assert api.resolve(role["PermissionsBoundary"]) == BOUNDARY == base.resolve({"Ref": "ApiBoundary"})
+    boundary = base.resolve(base.resources["ApiBoundary"]["Properties"]["PolicyDocument"])["Statement"]
+    for statement in api.role("FunctionRole"):
+        for action in listed(statement["Action"]):
+            for resource in listed(statement["Resource"]):
+                assert allowed(boundary, action, resource.replace("*", "x")), f"the boundary takes {action} away"
+
+
+def test_only_lambda_takes_the_functions_role(api: Template) -> None:
+    [trust] = api.resolve(api.resources["FunctionRole"]["Properties"]["AssumeRolePolicyDocument"])["Statement"]
+    assert trust["Principal"] == {"Service": "lambda.amazonaws.com"}
+
+
+def test_the_platform_may_make_every_kind_of_thing_of_the_apis_stack(api: Template) -> None:
+    """A new kind in the template asks for new permissions: this list is what they were written for."""
+    assert {each["Type"].removeprefix("AWS::") for each in api.resources.values()} == {
+        "Logs::LogGroup",
+        "IAM::Role",
+        "Lambda::Function",
+        "Lambda::Permission",
+        *(f"ApiGateway::{kind}" for kind in ("RestApi", "Model", "RequestValidator", "GatewayResponse", "Resource")),
+        *(f"ApiGateway::{kind}" for kind in ("Method", "Deployment", "Stage", "ApiKey", "UsagePlan", "UsagePlanKey")),
+    }
+
+
 # -- no more than is needed ------------------------------------------------------------------------------------------
 
 
@@ -267,8 +313,9 @@ def _too_wide(arn: str) -> bool:
     return "*" in service + region + account or not any(name in resource.partition("*")[0] for name in OURS)
 
 
-def test_no_policy_is_wider_than_aws_makes_necessary(base: Template) -> None:
+def test_no_policy_is_wider_than_aws_makes_necessary(base: Template, api: Template) -> None:
     assert list(faults(base)) == []
+    assert list(faults(api)) == []
 
 
 def test_every_exception_is_used(base: Template) -> None:
