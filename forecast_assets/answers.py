@@ -10,7 +10,7 @@ from typing import Any
 from forecast_assets.settings import Settings
 from forecasting import forecaster
 from resources.sagemaker.endpoint import ModelEndpoint
-from resources.sagemaker.endpoint_errors import EndpointAnswerError
+from resources.sagemaker.endpoint.errors import EndpointAnswerError
 
 TOLERANCE = 1e-8
 """Relative: the last bits of exp and log are the C library's, and the container brings its own."""

@@ -12,7 +12,7 @@ from forecast_assets.model import champion_configurations
 from forecast_assets.requests import Unread, counterfactual_request, fit_request, gate_request, tuning_request
 from forecast_assets.settings import Settings
 from resources.lake import Lake, content_digest
-from resources.sagemaker.pipeline import EXECUTION, Job, PipelineError, Report, TrainingPipeline
+from resources.sagemaker.pipeline.definition import EXECUTION, Job, PipelineError, Report, TrainingPipeline
 from resources.sagemaker.platform import SageMaker
 from resources.sagemaker.registry import Candidate, package_request
 

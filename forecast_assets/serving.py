@@ -10,7 +10,7 @@ from forecast_assets.metadata import OWNERS
 from forecast_assets.settings import Endpoint, Settings
 from resources.lake import Lake
 from resources.sagemaker.endpoint import ModelEndpoint
-from resources.sagemaker.endpoint_configs import instances, serverless
+from resources.sagemaker.endpoint.configs import instances, serverless
 from resources.sagemaker.platform import SageMaker
 from resources.sagemaker.registry import ModelRegistry, RegisteredModel
 

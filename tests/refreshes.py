@@ -18,7 +18,7 @@ import pytest
 
 from resources.lake import Lake, content_digest
 from resources.sagemaker.endpoint import ModelEndpoint
-from resources.sagemaker.endpoint_configs import serverless
+from resources.sagemaker.endpoint.configs import serverless
 from resources.sagemaker.platform import SageMaker
 from tests.world import ROOT, WEEK
 

@@ -12,7 +12,7 @@ ROOT = Path(__file__).resolve().parents[1]
 ROOMS = ["forecast_assets", "resources", "jobs", "sensors", "containers", "forecasting"]
 EXTRAS = ["dagster_aws", "sagemaker", "torch", "sktime", "statsforecast", "moto", "hypothesis", "pytest"]
 # They name the extra they need, see their own tests.
-OPTIONAL = {"forecasting.sktime_forecaster", "resources.sagemaker.pipeline_steps"}
+OPTIONAL = {"forecasting.sktime_forecaster", "resources.sagemaker.pipeline.steps"}
 HEAVY = ["sktime", "statsforecast", "numba", "boto3", "sagemaker", "statsmodels", "scipy", "matplotlib"]
 
 

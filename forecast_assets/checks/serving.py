@@ -10,7 +10,7 @@ from resources.clock import Clock
 from resources.eia.calendar import due as release_due
 from resources.eia.calendar import newest_due
 from resources.lake import Lake
-from resources.sagemaker.endpoint_errors import EndpointError
+from resources.sagemaker.endpoint.errors import EndpointError
 from resources.sagemaker.platform import SageMaker
 
 _NO_MODEL = (

@@ -19,7 +19,7 @@ def pipeline() -> None:
 def export(output: Path | None) -> None:
     """Print the pipeline's definition as JSON. Nothing is asked of AWS."""
     from resources.lake.folder import replacing
-    from resources.sagemaker.pipeline import pretty
+    from resources.sagemaker.pipeline.definition import pretty
 
     text = pretty(_definition()[1])
     if output is None:
@@ -35,7 +35,7 @@ def export(output: Path | None) -> None:
 @explained
 def upsert(role_arn: str | None) -> None:
     """Create the pipeline in the account, or bring it up to date."""
-    from resources.sagemaker.pipeline import upsert as put
+    from resources.sagemaker.pipeline.definition import upsert as put
 
     platform = open_platform()
     client = platform.sagemaker.client()  # before the SDK, see `quiet_sdk`
@@ -57,7 +57,7 @@ def upsert(role_arn: str | None) -> None:
 def start(week: date) -> None:
     """Start the pipeline for a week, on the tables that Dagster made for it."""
     from forecast_assets.pipeline import pipeline_name, prepare
-    from resources.sagemaker.pipeline import start as begin
+    from resources.sagemaker.pipeline.definition import start as begin
 
     platform = open_platform()
     with err.status(f"Preparing {week}"):
@@ -74,7 +74,7 @@ def start(week: date) -> None:
 def image_uri(algorithm: str, version: str | None, instance_type: str | None) -> None:
     """Print the image of one of SageMaker's own algorithms, such as forecasting-deepar, in your region."""
     from forecast_assets.settings import load_settings
-    from resources.sagemaker.sdk import builtin_image
+    from resources.sagemaker.pipeline.sdk import builtin_image
 
     region = load_settings().region
     uri = builtin_image(algorithm, region=region, version=version, instance_type=instance_type)
@@ -84,7 +84,7 @@ def image_uri(algorithm: str, version: str | None, instance_type: str | None) ->
 def _definition() -> tuple[str, str]:
     """Name and definition of the pipeline that the settings describe."""
     from forecast_assets.pipeline import training_pipeline
-    from resources.sagemaker.pipeline import definition
+    from resources.sagemaker.pipeline.definition import definition
 
     platform = open_platform()
     described = training_pipeline(platform.settings, platform.sagemaker)

@@ -45,7 +45,7 @@ def explained(command: Callable[P, R]) -> Callable[P, R]:
     def wrapped(*args: P.args, **kwargs: P.kwargs) -> R:
         from resources.api.errors import ApiError
         from resources.eia.errors import EiaError
-        from resources.sagemaker.endpoint_errors import EndpointError
+        from resources.sagemaker.endpoint.errors import EndpointError
 
         try:
             return command(*args, **kwargs)

@@ -11,7 +11,7 @@ from resources.api.errors import ApiMissingError
 from resources.api.spec import ApiSpec, Progress
 from resources.aws import asking
 from resources.cloudformation.stack import Stack, StackMissingError
-from resources.sagemaker.endpoint_errors import EndpointMissingError
+from resources.sagemaker.endpoint.errors import EndpointMissingError
 
 if TYPE_CHECKING:
     from mypy_boto3_apigateway import APIGatewayClient

@@ -10,9 +10,9 @@ import dagster as dg
 
 from resources import aws
 from resources.lake import Lake, LakeWriteError, UnsupportedLakeError
-from resources.sagemaker.messages import FileMessages
 from resources.sagemaker.pipes import PipesSageMakerClient
-from resources.sagemaker.s3_messages import S3Messages
+from resources.sagemaker.pipes.messages import FileMessages
+from resources.sagemaker.pipes.s3_messages import S3Messages
 
 if TYPE_CHECKING:
     from mypy_boto3_sagemaker import SageMakerClient

@@ -24,8 +24,8 @@ from resources.cloudformation.errors import StackError
 from resources.eia.errors import EiaError
 from resources.images import ImagesError
 from resources.lake import LakeError
-from resources.sagemaker.endpoint_errors import EndpointError
-from resources.sagemaker.pipeline import PipelineError
+from resources.sagemaker.endpoint.errors import EndpointError
+from resources.sagemaker.pipeline.definition import PipelineError
 from resources.sagemaker.pipes import JobFailedError
 from tests.docs.blocks import ROOT
 

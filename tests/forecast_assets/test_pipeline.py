@@ -21,10 +21,10 @@ from forecast_assets.pipeline import prepare, training_pipeline
 from forecast_assets.settings import Settings, load_settings
 from forecasting import artifact
 from resources.lake import Lake, MissingTableError
-from resources.sagemaker.pipeline import PipelineError, TrainingPipeline
+from resources.sagemaker.pipeline.definition import PipelineError, TrainingPipeline
+from resources.sagemaker.pipeline.sdk import SdkMissingError, quiet_sdk
 from resources.sagemaker.platform import SageMaker
 from resources.sagemaker.registry import ModelRegistry
-from resources.sagemaker.sdk import SdkMissingError, quiet_sdk
 from tests.environments import environment
 from tests.world import ROOT, SERIES, WEEK, World
 

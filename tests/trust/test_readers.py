@@ -18,7 +18,7 @@ from forecasting import artifact as artifacts
 from forecasting.configuration import SEASONAL_NAIVE, Configuration
 from resources.lake import Lake
 from resources.sagemaker.endpoint import ModelEndpoint
-from resources.sagemaker.endpoint_configs import serverless
+from resources.sagemaker.endpoint.configs import serverless
 from resources.sagemaker.platform import SageMaker
 from resources.sagemaker.registry import Candidate, ModelRegistry
 from tests.served import fitted, sealed

@@ -15,7 +15,7 @@ import dagster_pipes
 from botocore.compat import HTTPHeaders
 from botocore.config import Config
 
-from resources.sagemaker.job_kinds import KINDS, JobKind
+from resources.sagemaker.pipes.kinds import KINDS, JobKind
 
 NOW = datetime(2026, 11, 20, 12, tzinfo=UTC)
 Fields = dict[str, Any]

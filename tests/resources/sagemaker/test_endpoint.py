@@ -13,8 +13,8 @@ import pytest
 from botocore.exceptions import ClientError
 
 from resources.sagemaker.endpoint import TESTED, ModelEndpoint
-from resources.sagemaker.endpoint_configs import instances, serverless
-from resources.sagemaker.endpoint_errors import (
+from resources.sagemaker.endpoint.configs import instances, serverless
+from resources.sagemaker.endpoint.errors import (
     EndpointAnswerError,
     EndpointMissingError,
     EndpointRefusedError,

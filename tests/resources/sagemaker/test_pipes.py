@@ -13,8 +13,8 @@ import dagster as dg
 import pytest
 
 from resources.sagemaker.local.clients import local_client, register_image
-from resources.sagemaker.messages import FileMessages
 from resources.sagemaker.pipes import FORCE_TAG, PipesSageMakerClient
+from resources.sagemaker.pipes.messages import FileMessages
 
 REPORTING = """
     import time

@@ -11,18 +11,18 @@ import pytest
 from botocore.exceptions import EndpointConnectionError
 
 from resources.aws import AwsAccessError
-from resources.sagemaker.job_errors import (
+from resources.sagemaker.pipes import PipesSageMakerClient
+from resources.sagemaker.pipes.errors import (
     EnvironmentTooLongError,
     JobFailedError,
     JobRequestError,
     JobTimeoutError,
     NoCapacityError,
 )
-from resources.sagemaker.job_kinds import KINDS
-from resources.sagemaker.job_names import job_stem
-from resources.sagemaker.messages import FileMessages
-from resources.sagemaker.patience import Patience
-from resources.sagemaker.pipes import PipesSageMakerClient
+from resources.sagemaker.pipes.kinds import KINDS
+from resources.sagemaker.pipes.messages import FileMessages
+from resources.sagemaker.pipes.names import job_stem
+from resources.sagemaker.pipes.patience import Patience
 from tests.resources.sagemaker.scripted import DENIED, EXPIRED, NOW, THROTTLED, Account, Fields, Refusal, training
 
 RUNNING, DONE = training("InProgress", "Starting"), training("Completed", "Starting", "Training", "Completed")

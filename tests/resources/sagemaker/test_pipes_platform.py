@@ -7,9 +7,9 @@ import pytest
 
 from resources import aws
 from resources.lake import Lake, UnsupportedLakeError
-from resources.sagemaker.messages import FileMessages
+from resources.sagemaker.pipes.messages import FileMessages
+from resources.sagemaker.pipes.s3_messages import S3Messages
 from resources.sagemaker.platform import SageMaker
-from resources.sagemaker.s3_messages import S3Messages
 
 ROLE = "arn:aws:iam::123456789012:role/forecast"
 

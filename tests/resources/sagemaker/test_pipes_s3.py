@@ -34,7 +34,7 @@ from containers.reporting import open_reporter
 from resources.aws import AwsAccessError
 from resources.sagemaker.local.clients import local_client, register_image
 from resources.sagemaker.pipes import PipesSageMakerClient
-from resources.sagemaker.s3_messages import S3Messages
+from resources.sagemaker.pipes.s3_messages import S3Messages
 
 BUCKET = "forecasts"
 KEYS = {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test", "AWS_REGION": "us-east-1"}

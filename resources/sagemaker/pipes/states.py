@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 
-from resources.sagemaker.job_kinds import JobKind, Request
+from resources.sagemaker.pipes.kinds import JobKind, Request
 
 
 class StateLog:

@@ -5,7 +5,7 @@ The only module that imports the SDK, an extra of this package, as it is loaded.
 
 from typing import TYPE_CHECKING, Any
 
-from resources.sagemaker.sdk import SdkMissingError
+from resources.sagemaker.pipeline.sdk import SdkMissingError
 
 try:
     from sagemaker.core.workflow.properties import Properties, PropertyFile
@@ -19,7 +19,7 @@ except ModuleNotFoundError as missing:
     raise SdkMissingError(str(missing)) from missing
 
 if TYPE_CHECKING:
-    from resources.sagemaker.pipeline import Report
+    from resources.sagemaker.pipeline.definition import Report
 
 _SHAPES = {
     StepTypeEnum.PROCESSING: "DescribeProcessingJobResponse",

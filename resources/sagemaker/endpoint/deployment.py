@@ -5,8 +5,8 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from resources import aws
-from resources.sagemaker.endpoint_configs import EndpointConfigs
-from resources.sagemaker.endpoint_errors import (
+from resources.sagemaker.endpoint.configs import EndpointConfigs
+from resources.sagemaker.endpoint.errors import (
     EndpointError,
     EndpointRollbackError,
     EndpointSmokeTestError,

@@ -5,12 +5,12 @@ import time
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from resources.sagemaker.job_control import JobControl
-from resources.sagemaker.job_errors import JobFailedError, JobTimeoutError
-from resources.sagemaker.job_kinds import FINAL, Request
-from resources.sagemaker.job_log import LogFollower
-from resources.sagemaker.job_states import StateLog
-from resources.sagemaker.messages import JobMessageReader
+from resources.sagemaker.pipes.control import JobControl
+from resources.sagemaker.pipes.errors import JobFailedError, JobTimeoutError
+from resources.sagemaker.pipes.kinds import FINAL, Request
+from resources.sagemaker.pipes.log import LogFollower
+from resources.sagemaker.pipes.messages import JobMessageReader
+from resources.sagemaker.pipes.states import StateLog
 
 # A container has 120 s to end by itself after it is told to; then outputs are uploaded.
 _STOPS_WITHIN_S = 900

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from resources import aws
-from resources.sagemaker.endpoint_configs import EndpointConfigs
-from resources.sagemaker.endpoint_deployment import EndpointDeployment
-from resources.sagemaker.endpoint_errors import (
+from resources.sagemaker.endpoint.configs import EndpointConfigs
+from resources.sagemaker.endpoint.deployment import EndpointDeployment
+from resources.sagemaker.endpoint.errors import (
     EndpointAnswerError,
     EndpointMissingError,
     EndpointRefusedError,

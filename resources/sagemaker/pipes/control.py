@@ -6,9 +6,9 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from resources.aws import error_code
-from resources.sagemaker.job_errors import EnvironmentTooLongError, JobRequestError
-from resources.sagemaker.job_kinds import JobKind, Request
-from resources.sagemaker.patience import Patience
+from resources.sagemaker.pipes.errors import EnvironmentTooLongError, JobRequestError
+from resources.sagemaker.pipes.kinds import JobKind, Request
+from resources.sagemaker.pipes.patience import Patience
 
 if TYPE_CHECKING:
     from botocore.exceptions import ClientError

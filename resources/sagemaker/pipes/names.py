@@ -6,7 +6,7 @@ import re
 
 import dagster as dg
 
-from resources.sagemaker.job_kinds import JobKind, Request
+from resources.sagemaker.pipes.kinds import JobKind, Request
 
 _FINGERPRINT = 12
 _ATTEMPT = 4  # a hyphen and three digits

@@ -24,8 +24,8 @@ from dagster_pipes import (
     encode_param,
 )
 
-from resources.sagemaker.messages import JobMessageReader
-from resources.sagemaker.patience import Patience
+from resources.sagemaker.pipes.messages import JobMessageReader
+from resources.sagemaker.pipes.patience import Patience
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 from resources.aws import AwsError, asking
-from resources.sagemaker.sdk import quiet_sdk
+from resources.sagemaker.pipeline.sdk import quiet_sdk
 
 if TYPE_CHECKING:
     from mypy_boto3_sagemaker import SageMakerClient
@@ -111,7 +111,7 @@ def _definition(pipeline: TrainingPipeline, region: str) -> str:
     from sagemaker.mlops.workflow.pipeline import Pipeline
     from sagemaker.mlops.workflow.steps import StepTypeEnum
 
-    from resources.sagemaker.pipeline_steps import RequestStep, retry_policies
+    from resources.sagemaker.pipeline.steps import RequestStep, retry_policies
 
     parameters = {name: ParameterString(name, default_value=value) for name, value in pipeline.parameters.items()}
     reports = {job.name: job.report for job in pipeline.jobs if job.report is not None}

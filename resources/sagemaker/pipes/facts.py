@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
-from resources.sagemaker.costs import cost_usd
-from resources.sagemaker.job_kinds import JobKind, Request
-from resources.sagemaker.patience import Patience
+from resources.sagemaker.pipes.costs import cost_usd
+from resources.sagemaker.pipes.kinds import JobKind, Request
+from resources.sagemaker.pipes.patience import Patience
 
 if TYPE_CHECKING:
     from collections.abc import Callable

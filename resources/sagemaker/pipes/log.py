@@ -5,7 +5,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, cast
 
 from resources.aws import REMEDIES, error_code
-from resources.sagemaker.patience import passes
+from resources.sagemaker.pipes.patience import passes
 
 if TYPE_CHECKING:
     from mypy_boto3_logs import CloudWatchLogsClient

@@ -6,8 +6,8 @@ from typing import Any
 import dagster as dg
 from dagster_pipes import DagsterPipesError
 
-from resources.sagemaker.job_errors import JobFailedError
-from resources.sagemaker.job_kinds import KINDS, JobKind, Request
+from resources.sagemaker.pipes.errors import JobFailedError
+from resources.sagemaker.pipes.kinds import KINDS, JobKind, Request
 
 Result = dg.MaterializeResult[Any] | dg.AssetCheckResult
 

@@ -7,10 +7,10 @@ from typing import Any
 
 import dagster as dg
 
-from resources.sagemaker.instance_types import InstanceTypes
-from resources.sagemaker.job_control import JobControl, NotToBeHadError
-from resources.sagemaker.job_kinds import Request
-from resources.sagemaker.messages import Messages
+from resources.sagemaker.pipes.control import JobControl, NotToBeHadError
+from resources.sagemaker.pipes.instance_types import InstanceTypes
+from resources.sagemaker.pipes.kinds import Request
+from resources.sagemaker.pipes.messages import Messages
 
 _NOT_IN_A_TAG = re.compile(r"[^\w\s.:/=+@-]")
 _LONGEST_TAG = 256

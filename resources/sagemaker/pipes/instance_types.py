@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from resources.sagemaker.job_errors import NoCapacityError
+from resources.sagemaker.pipes.errors import NoCapacityError
 
 
 class InstanceTypes:

@@ -15,25 +15,23 @@ from dagster._core.errors import DagsterExecutionInterruptedError
 from dagster_pipes import PipesContextData, PipesParams
 
 from resources.aws import AwsAccessError
-from resources.sagemaker.completed_job import CompletedJob
-from resources.sagemaker.following import Following
-from resources.sagemaker.instance_types import InstanceTypes
-from resources.sagemaker.job_control import JobControl
-from resources.sagemaker.job_errors import JobFailedError
-from resources.sagemaker.job_facts import Trials, job_facts
-from resources.sagemaker.job_kinds import FINAL, KINDS, JobKind, Kind, Request
-from resources.sagemaker.job_log import LogFollower
-from resources.sagemaker.job_names import job_stem
-from resources.sagemaker.job_states import StateLog
-from resources.sagemaker.launching import Order
-from resources.sagemaker.messages import JobMessageReader, Messages
-from resources.sagemaker.patience import Patience
+from resources.sagemaker.pipes.completed_job import CompletedJob
+from resources.sagemaker.pipes.control import JobControl
+from resources.sagemaker.pipes.errors import JobFailedError
+from resources.sagemaker.pipes.facts import Trials, job_facts
+from resources.sagemaker.pipes.following import Following
+from resources.sagemaker.pipes.instance_types import InstanceTypes
+from resources.sagemaker.pipes.kinds import FINAL, KINDS, JobKind, Kind, Request
+from resources.sagemaker.pipes.launching import Order
+from resources.sagemaker.pipes.log import LogFollower
+from resources.sagemaker.pipes.messages import JobMessageReader, Messages
+from resources.sagemaker.pipes.names import job_stem
+from resources.sagemaker.pipes.patience import Patience
+from resources.sagemaker.pipes.states import StateLog
 
 if TYPE_CHECKING:
     from mypy_boto3_logs import CloudWatchLogsClient
     from mypy_boto3_sagemaker import SageMakerClient
-
-__all__ = ["FORCE_TAG", "CompletedJob", "JobFailedError", "PipesSageMakerClient"]
 
 FORCE_TAG = "forecast/force"
 
@@ -70,7 +68,7 @@ class PipesSageMakerClient(dg.PipesClient, TreatAsResourceParam):
         ```python
         import boto3, dagster as dg
         from resources.sagemaker.pipes import PipesSageMakerClient
-        from resources.sagemaker.s3_messages import S3Messages
+        from resources.sagemaker.pipes.s3_messages import S3Messages
 
         @dg.asset
         def model(context: dg.AssetExecutionContext, sagemaker: PipesSageMakerClient):

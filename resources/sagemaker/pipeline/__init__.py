@@ -1,0 +1,1 @@
+"""The training lineage as a SageMaker Pipeline, for those who run it without Dagster."""
