@@ -186,6 +186,11 @@ class Settings(BaseSettings):
         pattern=r"^$|^arn:aws[a-z-]*:iam::\d{12}:role/.+$",
         description="The role SageMaker assumes in the endpoint, which need not write the lake; empty takes role_arn.",
     )
+    pipeline_role_arn: str = Field(
+        "",
+        pattern=r"^$|^arn:aws[a-z-]*:iam::\d{12}:role/.+$",
+        description="The role SageMaker assumes in its Pipeline, which starts jobs; empty takes role_arn.",
+    )
     images: str = Field(
         "",
         pattern=r"^$|^[a-z0-9./_:-]*\{image\}[A-Za-z0-9./_:@-]*$",
@@ -348,6 +353,11 @@ class Settings(BaseSettings):
     def serving_role_arn(self) -> str:
         """The role of models behind the endpoint."""
         return self.endpoint_role_arn or self.role_arn
+
+    @property
+    def starting_role_arn(self) -> str:
+        """The role of the SageMaker Pipeline."""
+        return self.pipeline_role_arn or self.role_arn
 
     @property
     def tuning_weeks(self) -> int:

@@ -119,6 +119,7 @@ def _print_variables(settings: Settings, account: "Account", *, tag: str | None 
         "FORECAST_LAKE_URI": found["LakeUri"],
         "FORECAST_ROLE_ARN": found["RoleArn"],
         "FORECAST_ENDPOINT_ROLE_ARN": found["EndpointRoleArn"],
+        "FORECAST_PIPELINE_ROLE_ARN": found["PipelineRoleArn"],
         "FORECAST_DATABASE": found["Database"],
     }
     if settings.eia_source in {"auto", "sample"}:  # which may simulate figures, and are refused on AWS

@@ -31,9 +31,8 @@ def export(output: Path | None) -> None:
 
 
 @pipeline.command()
-@click.option("--role-arn", help="The role that starts the jobs; the setting role_arn otherwise.")
 @explained
-def upsert(role_arn: str | None) -> None:
+def upsert() -> None:
     """Create the pipeline in the account, or bring it up to date."""
     from resources.sagemaker.pipeline.definition import upsert as put
 
@@ -44,7 +43,7 @@ def upsert(role_arn: str | None) -> None:
         client,
         name,
         text,
-        role_arn=role_arn or platform.settings.role_arn,
+        role_arn=platform.settings.starting_role_arn,
         description="Counterfactual, search, fit, gate and registration of a week",
     )
     err.print(f"{'Created' if created else 'Updated'} {name}", markup=False)

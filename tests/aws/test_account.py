@@ -141,6 +141,7 @@ def test_what_bootstrap_prints_is_all_that_the_settings_need(
     assert settings.lake_uri == f"s3://{BUCKET}/lake"
     assert settings.role_arn.endswith(":role/petroleum-demand-us-east-1-job")
     assert settings.serving_role_arn == ROLE
+    assert settings.starting_role_arn.endswith(":role/petroleum-demand-us-east-1-pipeline")
     assert settings.images.endswith(".amazonaws.com/petroleum-demand/{image}:1a2b3c4")
     assert settings.eia_source == "live"
     # Where the environment speaks of AWS already, and incompletely, the commands still answer.

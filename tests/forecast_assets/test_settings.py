@@ -342,7 +342,9 @@ def test_dagster_says_what_is_wrong_with_the_code_location(tmp_path: Path) -> No
     assert "pydantic_core" not in said  # one error, not the one it was made from
 
 
-def test_the_endpoint_has_the_role_of_jobs_unless_it_has_its_own() -> None:
-    job, own = (f"arn:aws:iam::123456789012:role/{name}" for name in ("job", "endpoint"))
-    assert load_settings(role_arn=job).serving_role_arn == job
+def test_endpoint_and_pipeline_have_the_role_of_jobs_unless_they_have_their_own() -> None:
+    job, own = (f"arn:aws:iam::123456789012:role/{name}" for name in ("job", "own"))
+    plain = load_settings(role_arn=job)
+    assert {plain.serving_role_arn, plain.starting_role_arn} == {job}
     assert load_settings(role_arn=job, endpoint_role_arn=own).serving_role_arn == own
+    assert load_settings(role_arn=job, pipeline_role_arn=own).starting_role_arn == own
