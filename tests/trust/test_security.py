@@ -27,7 +27,6 @@ CALLS = {
         "yaml.unsafe_load",
         "yaml.full_load",
         "pd.eval",
-        "np.load",
         "pd.read_pickle",
         "runpy.run_path",
         "runpy.run_module",
@@ -51,6 +50,8 @@ def findings(source: str, name: str) -> list[str]:
                 found.append(f"{line} calls {called}")
             if called == "yaml.load" and ast.unparse(node.args[1] if len(node.args) > 1 else node) != "_Loader":
                 found.append(f"{line} calls yaml.load")
+            if called == "np.load" and "allow_pickle" not in {each.arg for each in node.keywords}:
+                found.append(f"{line} calls np.load and does not say that it takes no pickles")
             found += [
                 f"{line} passes {each.arg}"
                 for each in node.keywords
