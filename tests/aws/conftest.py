@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.aws.ministack import ministack
 from tests.aws.world import Aws, Server
 
 
@@ -24,3 +25,11 @@ def aws(moto: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterat
     monkeypatch.setenv("SAGEMAKER_LOCAL_STOP_GRACE_S", "0.5")
     yield world
     world.close()
+
+
+@pytest.fixture
+def whole(aws: Aws, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Aws]:
+    """The account with what the REST API stands on: CloudFormation, API Gateway and Lambda, from MiniStack."""
+    with ministack(tmp_path / "ministack") as more:
+        aws.reaches(more.url, monkeypatch)
+        yield aws

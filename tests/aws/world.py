@@ -30,6 +30,7 @@ ROLE = "arn:aws:iam::123456789012:role/forecast"
 BUCKET = "forecast-lake"
 IMAGES = "123456789012.dkr.ecr.us-east-1.amazonaws.com/forecast-{image}:test"
 KEYS = {"AWS_ACCESS_KEY_ID": "AKIATESTTESTTESTTEST", "AWS_SECRET_ACCESS_KEY": "local-secret-of-the-tests"}
+API_SERVICES = ("CLOUDFORMATION", "API_GATEWAY", "LAMBDA", "IAM")
 TWIN_SERVICES = ("SAGEMAKER", "SAGEMAKER_RUNTIME", "CLOUDWATCH_LOGS")
 
 _NOTHING_ELSE = {
@@ -131,6 +132,13 @@ class Aws:
         """The keys below a prefix."""
         pages = self.client("s3").get_paginator("list_objects_v2").paginate(Bucket=self.bucket, Prefix=prefix)
         return sorted(item["Key"] for page in pages for item in page.get("Contents", []))
+
+    def reaches(self, url: str, patch: pytest.MonkeyPatch) -> None:
+        """Have another server answer for what the REST API stands on."""
+        for service in API_SERVICES:
+            self.environment[f"AWS_ENDPOINT_URL_{service}"] = url
+            patch.setenv(f"AWS_ENDPOINT_URL_{service}", url)
+        _forget_clients()
 
     def keys(self, access_key: str, secret: str, patch: pytest.MonkeyPatch) -> None:
         """Have the clients of this process, and the jobs that it starts, use other keys."""
