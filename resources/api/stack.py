@@ -82,7 +82,7 @@ class StackApi:
     def _output(self, name: str) -> str:
         try:
             return self._stack.outputs()[name]
-        except StackMissingError:
+        except (StackMissingError, KeyError):  # it is there without outputs while it is made
             raise ApiMissingError from None
 
     def _parameters(self) -> dict[str, str]:

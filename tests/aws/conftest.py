@@ -5,8 +5,10 @@ from pathlib import Path
 
 import pytest
 
+from tests.aws.execute_api import execute_api
 from tests.aws.ministack import ministack
 from tests.aws.world import Aws, Server
+from tests.refreshes import ENDPOINT
 
 
 @pytest.fixture(scope="session")
@@ -29,7 +31,12 @@ def aws(moto: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterat
 
 @pytest.fixture
 def whole(aws: Aws, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Aws]:
-    """The account with what the REST API stands on: CloudFormation, API Gateway and Lambda, from MiniStack."""
+    """The account with what the REST API stands on, CloudFormation and API Gateway, from MiniStack; and its host."""
     with ministack(tmp_path / "ministack") as more:
         aws.reaches(more.url, monkeypatch)
-        yield aws
+        gateway, runtime = aws.client("apigateway"), aws.client("sagemaker-runtime")
+        with execute_api(tmp_path, gateway, runtime, ENDPOINT) as variables:
+            aws.environment |= variables
+            for name, value in variables.items():
+                monkeypatch.setenv(name, value)
+            yield aws

@@ -8,7 +8,7 @@ from forecast_assets.settings import load_settings
 from resources.lake import Lake
 from resources.sagemaker.platform import SageMaker
 from tests.aws.world import REGION, Aws
-from tests.refreshes import ENDPOINT, QUESTION, CommandLine, Refresh, numbers, until
+from tests.refreshes import ENDPOINT, QUESTION, CommandLine, numbers, until
 from tests.world import WEEK
 
 
@@ -23,11 +23,6 @@ def sagemaker(lake_uri: str, *, poll_interval_s: float = 0.1) -> SageMaker:
         lake=Lake(uri=lake_uri, region=settings.region),
         poll_interval_s=poll_interval_s,
     )
-
-
-def unanswered(said: str) -> bool:
-    """Whether all that failed is the question to the API, whose host no name server of this machine knows."""
-    return "The API does not answer: https://" in said and said.count("ERROR ") <= 1 and "Error: " not in said
 
 
 class AwsSite(CommandLine):
@@ -45,17 +40,6 @@ class AwsSite(CommandLine):
         self.home.mkdir()
         history = {"DAGSTER_HOME": str(self.home)}
         super().__init__(folder, aws.settings | aws.environment | history | {"FORECAST_EIA_SOURCE": str(source)})
-
-    def completed(self, refresh: Refresh) -> None:
-        """Wait for a refresh that goes through, but for an API that cannot be asked: its host is of the Internet."""
-        code, said = refresh.ends(), " ".join(refresh.said().split())
-        assert code == 0 or unanswered(said), said
-        assert "Traceback" not in said
-
-    def completes(self) -> Refresh:
-        refresh = self.refresh()
-        self.completed(refresh)
-        return refresh
 
     def numbers(self) -> dict[str, str]:
         return numbers(self.lake, [key.removeprefix("lake/") for key in self.aws.objects("lake/")])

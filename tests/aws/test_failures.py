@@ -136,7 +136,7 @@ def test_two_refreshes_of_a_week_do_not_mix(site: AwsSite) -> None:
     said = " ".join(second.said().split())
     assert f"week {WEEK} is being made by run" in said
     assert f"process {first.process.pid} on" in said
-    site.completed(first)
+    assert first.ends() == 0, first.said()
     assert set(before) <= set(site.aws.objects("lake/"))
     assert [job for job in site.jobs() if job.startswith("counterfactual-")] == [name]
 
@@ -163,7 +163,7 @@ http.server.ThreadingHTTPServer(address, Handler).serve_forever()
 def test_an_endpoint_that_answers_wrongly_is_taken_back(site: AwsSite, tmp_path: Path) -> None:
     site.environment["FORECAST_GATE_TOLERANCE"] = "10"  # every candidate is approved
     first = site.start("refresh", "--week", str(WEEK - timedelta(weeks=1)))
-    site.completed(first)
+    assert first.ends() == 0, first.said()
     answer = site.asks()
     sagemaker = site.aws.client("sagemaker")
     config = sagemaker.describe_endpoint(EndpointName=ENDPOINT)["EndpointConfigName"]

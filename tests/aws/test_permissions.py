@@ -72,6 +72,14 @@ def questions(call: Call) -> Iterator[Question]:
         base = f"arn:aws:glue:{REGION}:{ACCOUNT}"
         database = params.get("DatabaseName") or params.get("Name")
         yield f"glue:{operation}", f"{base}:database/{database}", {}
+    elif service == "cloudformation":
+        # Whatever is named by an ARN is the stack's too, its change sets among it.
+        name = params.get("StackName", "arn:")
+        name = f"{STACK}-api" if name.startswith("arn:") else name
+        yield f"cloudformation:{operation}", f"arn:aws:cloudformation:{REGION}:{ACCOUNT}:stack/{name}/1", {}
+    elif service == "apigateway":
+        assert operation == "GetApiKey"
+        yield "apigateway:GET", f"arn:aws:apigateway:{REGION}::/apikeys/{params['apiKey']}", {}
     elif service == "logs":
         yield f"logs:{operation}", _log(params, f"arn:aws:logs:{REGION}:{ACCOUNT}"), {}
     elif service != "sts":  # everybody may ask who they are
@@ -109,7 +117,7 @@ def _log(params: Mapping[str, Any], base: str) -> str:
 
 @pytest.mark.slow
 def test_every_call_of_a_refresh_is_one_that_the_platform_may_make(
-    shared_data: Path, aws: Aws, monkeypatch: pytest.MonkeyPatch
+    shared_data: Path, whole: Aws, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     stack = load(
         "base.yaml", STACK, EndpointName="petroleum-demand", ModelGroup="petroleum-demand", Database="petroleum_demand"
@@ -118,12 +126,12 @@ def test_every_call_of_a_refresh_is_one_that_the_platform_may_make(
         "FORECAST_ROLE_ARN": stack.resolve({"Fn::GetAtt": ["JobRole", "Arn"]}),
         "FORECAST_ENDPOINT_ROLE_ARN": stack.resolve({"Fn::GetAtt": ["EndpointRole", "Arn"]}),
     }
-    for name, value in {**aws.settings, **roles}.items():
+    for name, value in {**whole.settings, **roles}.items():
         monkeypatch.setenv(name, value)
-    aws.client("glue").create_database(DatabaseInput={"Name": "petroleum_demand"})  # the stack's
+    whole.client("glue").create_database(DatabaseInput={"Name": "petroleum_demand"})  # the stack's
     with recorded() as calls:
         world = World(
-            aws.lake_uri, shared_data / "weekly", series=(SERIES,), resources={"sagemaker": sagemaker(aws.lake_uri)}
+            whole.lake_uri, shared_data / "weekly", series=(SERIES,), resources={"sagemaker": sagemaker(whole.lake_uri)}
         )
         for job, week in (("weekly_refresh", WEEK), ("deploy", None)):
             outcome = world.run(job, week)
