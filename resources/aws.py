@@ -100,4 +100,6 @@ def error_code(error: Any) -> str:  # noqa: ANN401 - botocore's ClientError, whi
 def is_missing(error: Any) -> bool:  # noqa: ANN401 - as above
     """Whether SageMaker says that there is no such thing. It has a code of its own for that in few operations only."""
     message = error.response["Error"]["Message"].lower()
-    return any(words in message for words in ("not exist", "not found", "could not find"))
+    return error_code(error) == "ResourceNotFound" or any(
+        words in message for words in ("not exist", "not found", "could not find")
+    )

@@ -1,17 +1,15 @@
 """One kind of job through boto3: described, created, stopped, with the patience that each needs."""
 
-import re
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from resources.aws import error_code
+from resources.aws import error_code, is_missing
 from resources.sagemaker.pipes.errors import EnvironmentTooLongError, JobRequestError
 from resources.sagemaker.pipes.kinds import JobKind, Request
 from resources.sagemaker.pipes.patience import Patience
 
 if TYPE_CHECKING:
-    from botocore.exceptions import ClientError
     from mypy_boto3_sagemaker import SageMakerClient
 
 
@@ -42,7 +40,7 @@ class JobControl:
         try:
             found: Request = self._ask(f"follow SageMaker job {name}, which goes on by itself", "describe", name)
         except ClientError as error:
-            if _missing(error):
+            if is_missing(error):
                 return None
             raise
         return found
@@ -87,7 +85,7 @@ class JobControl:
             self._ask(f"stop SageMaker job {name}: stop it in the console", "stop", name, patience=patience)
         except ClientError as error:
             # It ended by itself meanwhile, or was not created yet; anything else must be seen.
-            if "in status" not in str(error) and not _missing(error):
+            if "in status" not in str(error) and not is_missing(error):
                 raise
 
     def longest_value(self) -> int | None:
@@ -110,9 +108,3 @@ class JobControl:
     def _ask(self, what: str, verb: str, name: str, *, patience: Patience | None = None) -> Any:  # noqa: ANN401
         call = getattr(self.client, f"{verb}_{self.kind.api}")
         return (patience or self.patience).ask(what, lambda: call(**{self.kind.name_field: name}), warn=self.warn)
-
-
-def _missing(error: "ClientError") -> bool:
-    """SageMaker answers ValidationException for training jobs that are not there, and ResourceNotFound for others."""
-    said = error.response["Error"]["Message"]
-    return error_code(error) == "ResourceNotFound" or bool(re.search(r"not found|could not find", said, re.IGNORECASE))
