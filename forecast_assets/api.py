@@ -57,7 +57,7 @@ def forecast_api(
         metadata={
             "url": dg.MetadataValue.url(url),
             "example": dg.MetadataValue.md(f"```sh\n{example(url, settings.series_ids[0])}\n```"),
-            "key": "`forecast api key`",
+            "key": dg.MetadataValue.md("`forecast api key`"),
             "rate_per_s": settings.api.rate_per_s,
             "burst": settings.api.burst,
             "quota_per_month": settings.api.quota_per_month,
@@ -69,4 +69,5 @@ def forecast_api(
 def example(url: str, series: str) -> str:
     """How the API is asked from a shell that has the key in its environment."""
     body = json.dumps({"series": series, "periods": 10, "conf": 0.9})
-    return f"curl {url} -H \"x-api-key: ${KEY_VARIABLE}\" -H 'content-type: application/json' -d '{body}'"
+    lines = (f"curl {url}", f'-H "x-api-key: ${KEY_VARIABLE}"', "-H 'content-type: application/json'", f"-d '{body}'")
+    return " \\\n  ".join(lines)

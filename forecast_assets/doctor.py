@@ -14,6 +14,8 @@ from resources.aws import AwsError, asking, client
 from resources.eia.errors import EiaError
 from resources.lake import Lake, LakeError
 
+_EXTRAS = (("aws", "dagster-aws"), ("sagemaker", "sagemaker"), ("tuning", "optuna"))
+
 
 def examine(platform: Platform) -> Iterator[Finding]:
     """Look at the deployment: settings, lake, source, registry, endpoint, API, extras."""
@@ -32,7 +34,7 @@ def examine(platform: Platform) -> Iterator[Finding]:
             yield from _of_a_deployment(platform)
     else:
         yield from _of_a_deployment(platform)
-    yield from (_extra(name, package) for name, package in (("aws", "dagster-aws"), ("sagemaker", "sagemaker")))
+    yield from (_extra(name, package) for name, package in _EXTRAS)
 
 
 def _of_a_deployment(platform: Platform) -> Iterator[Finding]:
