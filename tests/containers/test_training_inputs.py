@@ -72,7 +72,9 @@ def test_an_archive_without_the_search_is_refused(files: dict[str, bytes], said:
         read_chosen(Paths(tmp_path))
 
 
-@pytest.mark.parametrize("content", [b"", b"no archive", archive_of({"a": b"1" * 2000})[:-30]])
+@pytest.mark.parametrize(
+    "content", [b"", b"no archive", archive_of({"a": b"1" * 2000})[:-30]], ids=["empty", "no archive", "cut off"]
+)
 def test_a_damaged_archive_is_refused_by_name(content: bytes, tmp_path: Path) -> None:
     path = tmp_path / "model.tar.gz"
     path.write_bytes(content)
