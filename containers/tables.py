@@ -8,6 +8,7 @@ import zlib
 from pathlib import Path
 
 import pandas as pd
+import pyarrow as pa
 
 from containers.contract import ContractError
 
@@ -28,7 +29,7 @@ def read_table(folder: Path, columns: tuple[str, ...]) -> pd.DataFrame:
     return pd.concat([_read(str(file), file, columns) for file in files], ignore_index=True)
 
 
-def _read(where: str, file: Path | io.BytesIO, columns: tuple[str, ...] | None) -> pd.DataFrame:
+def _read(where: str, file: Path | pa.BufferReader, columns: tuple[str, ...] | None) -> pd.DataFrame:
     try:
         table = pd.read_parquet(file)
     except (OSError, ValueError) as error:  # pyarrow's errors derive from these
@@ -67,7 +68,7 @@ def archived_table(files: dict[str, bytes], name: str, columns: tuple[str, ...] 
     """
     if name not in files:
         raise TableError(f"the archive lacks {name}; it has {', '.join(sorted(files)) or 'nothing'}")
-    return _read(name, io.BytesIO(files[name]), columns)
+    return _read(name, pa.BufferReader(files[name]), columns)
 
 
 def write_table(table: pd.DataFrame, path: Path) -> None:

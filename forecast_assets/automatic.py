@@ -5,7 +5,6 @@ the last job ranks them by the same rule. It scores the default too where no tri
 another configuration beats it.
 """
 
-import io
 import math
 import re
 from collections.abc import Mapping
@@ -21,6 +20,7 @@ from forecast_assets.requests import automatic_request, ranking_request
 from forecast_assets.settings import Settings
 from forecast_assets.tables import TUNING_ERRORS
 from forecasting.configuration import Configuration
+from resources import parquet
 from resources.aws import asking
 from resources.lake import Lake, content_digest
 from resources.sagemaker.pipes import CompletedJob, JobFailedError
@@ -151,7 +151,5 @@ def _stage(lake: Lake, week: date, trials: pd.DataFrame, errors: list[pd.DataFra
     digest = f"{content_digest(trials)[:16]}-{content_digest(together)[:16]}"
     folder = f"jobs/automatic-{week}-{digest[:12]}"
     for name, frame in (("trials", trials), ("errors", together)):
-        content = io.BytesIO()
-        frame.to_parquet(content, index=False)
-        lake.write_bytes(f"{folder}/{name}/data.parquet", content.getvalue())
+        lake.write_bytes(f"{folder}/{name}/data.parquet", parquet.dumped(frame))
     return folder, digest

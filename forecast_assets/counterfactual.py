@@ -1,15 +1,13 @@
 """Counterfactual: the weeks of a structural break as they would have been without it. A scenario, not a correction."""
 
-import io
-
 import dagster as dg
-import pandas as pd
 
 from forecast_assets.metadata import stored, weekly_asset
 from forecast_assets.partitions import week_of
 from forecast_assets.requests import COUNTERFACTUAL_VERSION, counterfactual_request
 from forecast_assets.settings import Settings
 from forecast_assets.tables import COUNTERFACTUAL
+from resources import parquet
 from resources.lake import Lake
 from resources.sagemaker.platform import SageMaker
 
@@ -39,5 +37,5 @@ def counterfactual(
         max_wait_s=settings.processing.max_wait_s,
     )
     reported = job.materialization()
-    made = pd.read_parquet(io.BytesIO(lake.read_bytes(output)))
+    made = parquet.loaded(lake.read_bytes(output))
     return stored(lake, "counterfactual", week, made, metadata=reported.metadata)

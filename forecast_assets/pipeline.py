@@ -4,13 +4,13 @@ The requests are those that the assets make, with placeholders for what is known
 of a week before them (its release, observations, breaks) and the configurations that serve so far are in the lake then.
 """
 
-import io
 from datetime import date
 from typing import Any
 
 from forecast_assets.model import champion_configurations
 from forecast_assets.requests import Unread, counterfactual_request, fit_request, gate_request, tuning_request
 from forecast_assets.settings import Settings
+from resources import parquet
 from resources.lake import Lake, content_digest
 from resources.sagemaker.pipeline.definition import EXECUTION, Job, PipelineError, Report, TrainingPipeline
 from resources.sagemaker.platform import SageMaker
@@ -101,9 +101,8 @@ def prepare(settings: Settings, lake: Lake, sagemaker: SageMaker, week: date) ->
     """
     _require_aws(settings)
     checksum = "-".join(content_digest(lake.read(name, week))[:16] for name in _INPUTS)
-    content = io.BytesIO()
-    champion_configurations(settings, lake, sagemaker, week).to_parquet(content, index=False)
-    lake.write_bytes(f"{_CHAMPIONS}/week={week}/data.parquet", content.getvalue())
+    champions = parquet.dumped(champion_configurations(settings, lake, sagemaker, week))
+    lake.write_bytes(f"{_CHAMPIONS}/week={week}/data.parquet", champions)
     return {"Week": week.isoformat(), "DataChecksum": checksum}
 
 

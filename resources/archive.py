@@ -9,6 +9,8 @@ from dataclasses import dataclass
 
 import pandas as pd
 
+from resources import parquet
+
 
 class ArchiveError(Exception):
     """An archive is not what a job leaves behind."""
@@ -72,7 +74,7 @@ class JobFiles:
         """
         content = self.content(name)
         try:
-            return pd.read_parquet(io.BytesIO(content))
+            return parquet.loaded(content)
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise ArchiveError(
                 f"{name} in {self.where} is no Parquet file: {error}; run the week again with --force"

@@ -10,7 +10,6 @@ A reader sees the old table or the new one, never a part. DuckDB and Athena read
 
 import functools
 import hashlib
-import io
 import json
 import re
 from collections.abc import Callable, Iterable, Sequence
@@ -23,6 +22,7 @@ from urllib.parse import unquote, urlsplit
 import dagster as dg
 import pandas as pd
 
+from resources import parquet
 from resources.lake.errors import (
     DamagedTableError,
     LakeError,
@@ -184,7 +184,7 @@ class Lake(dg.ConfigurableResource):  # type: ignore[type-arg]
         """
         key = self.key(table, week)
         try:
-            return pd.read_parquet(io.BytesIO(self.storage.read(key)))
+            return parquet.loaded(self.storage.read(key))
         except FileNotFoundError:
             raise MissingTableError(table, week) from None
         except (OSError, ValueError, NotImplementedError) as error:  # what pyarrow's errors derive from
@@ -200,9 +200,8 @@ class Lake(dg.ConfigurableResource):  # type: ignore[type-arg]
         Raises:
             LakeWriteError: The system refused; the table is as it was.
         """
-        key, content = self.key(table, week), io.BytesIO()
-        _canonical(frame).to_parquet(content, index=False)
-        self.storage.write(key, content.getvalue())
+        key = self.key(table, week)
+        self.storage.write(key, parquet.dumped(_canonical(frame)))
         return self.storage.uri(key)
 
     # -- bytes ---------------------------------------------------------------------------------------------------
