@@ -516,7 +516,9 @@ def test_a_reader_is_told_what_is_missing(tmp_path: Path) -> None:
 
 def test_the_sql_of_the_readme_reads_the_newest_forecast(refreshed: World) -> None:
     sql = (ROOT / "README.md").read_text().split("```sql\n")[1].split("```")[0]
-    rows = duckdb.sql(sql.replace(".forecast/lake", str(refreshed.lake.root)).rstrip().rstrip(";")).fetchall()
+    database = duckdb.connect()
+    database.execute((refreshed.lake.root / "catalog.sql").read_text())
+    rows = database.sql(sql.rstrip().rstrip(";")).fetchall()
     forecast = load_forecast(lake=refreshed.lake)
     assert [(row[0], row[2]) for row in rows] == list(zip(forecast["unique_id"], forecast["mean"], strict=True))
 
