@@ -42,6 +42,14 @@ REMEDIES = {
     ),
 }
 
+# What the services call it when they are asked too often: it passes.
+THROTTLED = frozenset(
+    {
+        *("Throttling", "ThrottlingException", "ThrottledException", "RequestThrottled", "RequestThrottledException"),
+        *("TooManyRequestsException", "RequestLimitExceeded", "BandwidthLimitExceeded", "SlowDown"),
+    }
+)
+
 
 class AwsError(Exception):
     """AWS does not do what was asked."""

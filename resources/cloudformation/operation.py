@@ -4,7 +4,7 @@ import time
 from collections.abc import Callable, Collection
 from typing import TYPE_CHECKING, TypeVar
 
-from resources.aws import error_code
+from resources.aws import THROTTLED, error_code
 from resources.cloudformation.errors import StackFailedError, StackTimeoutError
 
 if TYPE_CHECKING:
@@ -14,7 +14,6 @@ if TYPE_CHECKING:
 Progress = Callable[[str], None]
 R = TypeVar("R")
 
-_THROTTLED = {"Throttling", "ThrottlingException", "RequestLimitExceeded", "TooManyRequestsException"}
 _MAX_REASONS = 5
 
 
@@ -49,7 +48,7 @@ class Wait:
             try:
                 return ask()
             except ClientError as error:
-                if error_code(error) not in _THROTTLED:
+                if error_code(error) not in THROTTLED:
                     raise
             self.pause("too busy to answer")
 

@@ -23,7 +23,6 @@ _SAY_S = 30.0
 _LOOKS = 3
 _SETTLED = frozenset({"InService", "Failed", "OutOfService", "UpdateRollbackFailed"})
 _UPDATABLE = frozenset({"InService", "UpdateRollbackFailed"})
-_THROTTLED = frozenset({"Throttling", "ThrottlingException", "TooManyRequestsException", "RequestLimitExceeded"})
 
 
 class EndpointDeployment:
@@ -155,7 +154,7 @@ class EndpointDeployment:
             try:
                 status = self._endpoint.status()
             except ClientError as error:
-                if aws.error_code(error) not in _THROTTLED or time.monotonic() > self._deadline:
+                if aws.error_code(error) not in aws.THROTTLED or time.monotonic() > self._deadline:
                     raise
             else:
                 if status is None or status.status in _SETTLED or time.monotonic() > self._deadline:

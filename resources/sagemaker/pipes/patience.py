@@ -9,19 +9,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeVar
 
-from resources.aws import AwsAccessError, asking, error_code
+from resources.aws import THROTTLED, AwsAccessError, asking, error_code
 
 if TYPE_CHECKING:
     from botocore.exceptions import BotoCoreError, ClientError
 
 R = TypeVar("R")
 
-THROTTLED = frozenset(
-    {
-        *("Throttling", "ThrottlingException", "ThrottledException", "RequestThrottled", "RequestThrottledException"),
-        *("TooManyRequestsException", "RequestLimitExceeded", "BandwidthLimitExceeded", "SlowDown"),
-    }
-)
 _FAULTS = frozenset({500, 502, 503, 504})
 
 
