@@ -25,6 +25,7 @@ from forecast_assets.settings_errors import PREFIX, SettingsError, explained, no
 from forecast_assets.settings_file import read_file, settings_file
 
 _LONGEST = 5200  # weeks: a century
+_ROLE = r"^arn:aws[a-z-]*:iam::\d{12}:role/.+$"
 _NO_ROLE = "arn:aws:iam::000000000000:role/forecast"
 _PLAIN_TEXT = r"^[^\x00-\x1f\x7f]+$"
 
@@ -178,17 +179,17 @@ class Settings(BaseSettings):
     region: str = Field("us-east-1", pattern=r"^[a-z]{2}(-[a-z]+)+-\d$", description="AWS region.")
     role_arn: str = Field(
         _NO_ROLE,
-        pattern=r"^arn:aws[a-z-]*:iam::\d{12}:role/.+$",
+        pattern=_ROLE,
         description="The role SageMaker assumes in jobs. The local SageMaker only looks at its form.",
     )
     endpoint_role_arn: str = Field(
         "",
-        pattern=r"^$|^arn:aws[a-z-]*:iam::\d{12}:role/.+$",
+        pattern=rf"^$|{_ROLE}",
         description="The role SageMaker assumes in the endpoint, which need not write the lake; empty takes role_arn.",
     )
     pipeline_role_arn: str = Field(
         "",
-        pattern=r"^$|^arn:aws[a-z-]*:iam::\d{12}:role/.+$",
+        pattern=rf"^$|{_ROLE}",
         description="The role SageMaker assumes in its Pipeline, which starts jobs; empty takes role_arn.",
     )
     images: str = Field(
