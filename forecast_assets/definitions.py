@@ -23,10 +23,12 @@ from forecast_assets.lake import configured_lake
 from forecast_assets.progress import progress_logger
 from forecast_assets.settings import Settings, load_settings
 from jobs.weekly import default_jobs
+from resources.alerts import Alerts
 from resources.clock import Clock
 from resources.eia.resource import Eia
 from resources.sagemaker.platform import SageMaker
 from resources.week_lock import WeekLock
+from sensors import default_schedules, default_sensors
 
 default_assets = [
     ingestion.release,
@@ -50,11 +52,12 @@ default_assets = [
 
 def default_resources(settings: Settings) -> dict[str, object]:
     """The ways to the outside world that the settings ask for."""
-    lake, clock = configured_lake(settings), Clock()
+    lake, clock = configured_lake(settings), Clock(fixed=settings.now or None)
     return {
         "settings": settings,
         "clock": clock,
         "lake": lake,
+        "alerts": Alerts(lake=lake, clock=clock),
         "week_lock": WeekLock(lake=lake, clock=clock),
         "eia": Eia(source=settings.eia_source, lake=lake),
         "sagemaker": SageMaker(
@@ -81,6 +84,8 @@ def build_defs(
         assets=default_assets,
         asset_checks=default_checks,
         jobs=default_jobs,
+        schedules=default_schedules(settings),
+        sensors=default_sensors(settings),
         executor=dg.in_process_executor,  # one process a run: it holds the lock of its week
         loggers={"console": dg.colored_console_logger, "progress": progress_logger},
         resources={**default_resources(settings), **(resource_overrides or {})},

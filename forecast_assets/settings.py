@@ -143,6 +143,72 @@ class Api(_Frozen):
     )
 
 
+class Watch(_Frozen):
+    """What sensors and schedules look at, and how often."""
+
+    interval_s: int = Field(60, ge=1, le=3600, description="Seconds between two looks of a sensor.")
+    retry_s: int = Field(
+        600,
+        ge=1,
+        le=86_400,
+        description="Seconds before what failed for a passing reason is tried again; doubles each time, up to six "
+        "times as long.",
+    )
+    safety_net: str = Field(
+        "0 18 * * 3,4",
+        description="Cron expression, US/Eastern: when the safety net starts what has not run, and asks whether EIA is "
+        "late.",
+    )
+    landing: str = Field(
+        "",
+        pattern=r"^$|^[^\x00-\x1f\x7f]+$",
+        description="Where others put releases: a folder, or the URL of the SQS queue that tells of them; empty for "
+        "nowhere.",
+    )
+    stale_after_h: int = Field(
+        36, ge=1, le=168, description="Hours after a week is due from which its missing forecast raises an alert."
+    )
+
+
+class Drift(_Frozen):
+    """When forecasts count as drifted from what the backtest promised."""
+
+    weeks: int = Field(8, ge=4, le=52, description="Weeks of scored forecasts that are looked at.")
+    tolerance: float = Field(
+        1.5, ge=1, description="Recent errors may be this many times those of the backtest of the model that serves."
+    )
+
+
+class Alerting(_Frozen):
+    """Whom alerts reach; the addresses of other channels are secrets, in PETROLEUM_ALERT_URLS."""
+
+    ui: str = Field(
+        "http://127.0.0.1:3000",
+        pattern=r"^https?://[^\s]+$",
+        description="Where people reach Dagster's UI: the beginning of every link in an alert.",
+    )
+    topic_arn: str = Field(
+        "", pattern=r"^$|^arn:aws[a-z-]*:sns:[a-z0-9-]+:\d{12}:.+$", description="SNS topic of alerts; empty for none."
+    )
+    muted: tuple[str, ...] = Field(
+        ("residuals_independent", "residuals_normal"), description="Checks whose warning alerts nobody."
+    )
+
+
+class Retention(_Frozen):
+    """How long the platform keeps what it made on the way. Tables of the lake are never deleted."""
+
+    runs_weeks: int = Field(104, ge=4, le=_LONGEST, description="Weeks that Dagster's runs and their events are kept.")
+    failed_runs_weeks: int = Field(
+        26, ge=1, le=_LONGEST, description="Weeks that failed, cancelled and superseded runs are kept."
+    )
+    jobs_weeks: int = Field(13, ge=2, le=_LONGEST, description="Weeks that jobs of the local SageMaker are kept.")
+    models: int = Field(
+        52, ge=2, le=10_000, description="Newest registered models that are kept; those that serve always are."
+    )
+    logs_weeks: int = Field(13, ge=1, le=_LONGEST, description="Weeks that logs on this machine are kept.")
+
+
 class Settings(BaseSettings):
     """Everything the platform can be told.
 
@@ -281,6 +347,21 @@ class Settings(BaseSettings):
         description="The endpoint that serves the newest approved model.",
     )
     api: Api = Field(Api(), description="The REST API in front of the endpoint.")
+    now: str = Field(
+        "",
+        pattern=r"^$|^[^\x00-\x1f\x7f]+$",
+        description="For rehearsals: an ISO time with its offset at which the platform's clock stands, or the path of "
+        "a file that holds one, read at every look; empty for the real time.",
+    )
+    retuning: Literal["weekly", "on_drift"] = Field(
+        "weekly",
+        description="When configurations are searched: every week, or when none was searched yet and when forecasts "
+        "drift.",
+    )
+    drift: Drift = Field(Drift(), description="When forecasts count as drifted.")
+    watch: Watch = Field(Watch(), description="What sensors and schedules look at, and how often.")
+    alerts: Alerting = Field(Alerting(), description="Whom alerts reach.")
+    retention: Retention = Field(Retention(), description="How long is kept what was made on the way.")
 
     @classmethod
     def settings_customise_sources(

@@ -1,1 +1,17 @@
-"""What starts it."""
+"""What starts the jobs: releases, landings, approvals, failures, drift, and the clock where nothing else did."""
+
+import dagster as dg
+
+from forecast_assets.settings import Settings
+
+
+def default_sensors(settings: Settings) -> list[dg.SensorDefinition]:
+    """The sensors of the code location; all of them run unless somebody stops them."""
+    del settings
+    return []
+
+
+def default_schedules(settings: Settings) -> list[dg.ScheduleDefinition]:
+    """The schedules of the code location; all of them run unless somebody stops them."""
+    del settings
+    return []
