@@ -123,6 +123,13 @@ def ranking_request(
     return request | {"InputDataConfig": [*request["InputDataConfig"], *found]}
 
 
+def search_digest(settings: Settings) -> str:
+    """What says whether two searches ask the same question: their code, their configurations, how they are scored."""
+    searched = {"search": settings.search, **_protocol(settings, date.min), **settings.automatic.model_dump()}
+    del searched["workers"]  # they change how long it takes
+    return hashlib.sha256(json.dumps(searched, sort_keys=True).encode()).hexdigest()[:12]
+
+
 def _protocol(settings: Settings, week: date) -> dict[str, Any]:
     """How configurations are scored, whoever tries them."""
     return {

@@ -173,9 +173,10 @@ class Watch(_Frozen):
 class Drift(_Frozen):
     """When forecasts count as drifted from what the backtest promised."""
 
-    weeks: int = Field(8, ge=4, le=52, description="Weeks of scored forecasts that are looked at.")
     tolerance: float = Field(
-        1.5, ge=1, description="Recent errors may be this many times those of the backtest of the model that serves."
+        1.5,
+        ge=1,
+        description="Errors of the last 8 weeks may be this many times those of the backtest.",
     )
 
 
@@ -191,7 +192,9 @@ class Alerting(_Frozen):
         "", pattern=r"^$|^arn:aws[a-z-]*:sns:[a-z0-9-]+:\d{12}:.+$", description="SNS topic of alerts; empty for none."
     )
     muted: tuple[str, ...] = Field(
-        ("residuals_independent", "residuals_normal"), description="Checks whose warning alerts nobody."
+        ("residuals_independent", "residuals_normal", "unbiased", "intervals_cover"),
+        description="Checks whose warning alerts nobody: residuals are rarely white, and the alert of drift tells of "
+        "bias and coverage.",
     )
 
 

@@ -85,6 +85,8 @@ TUNING_TRIALS: Columns = {
     "rank": ("int", "By loss"),
     "chosen": ("bool", "The configuration that the model uses"),
     "seconds": ("double", "Seconds of computing, fits that it shares with other trials included"),
+    "searched": ("timestamp", "The week whose run tried it: an earlier one where a search is not due"),
+    "protocol": ("string", "Checksum of what was searched and how it was scored"),
 }
 MODEL_SCORES: Columns = {
     **_SERIES,

@@ -1,7 +1,7 @@
-"""Whether scores of forecasts are worse than chance explains: coverage of the intervals, and bias.
+"""Whether scores of forecasts are worse than chance explains: coverage of the intervals, bias, and drift.
 
 The 26 forecasts of one week share its surprise, and forecasts of one cutoff share theirs: they are not 26 pieces of
-evidence. Both rules therefore work on one number per target week.
+evidence. The rules therefore work on one number per target week.
 """
 
 import pandas as pd
@@ -13,6 +13,8 @@ MIN_COVERAGE_WEEKS = 26
 """Target weeks below which coverage is not judged: each counts for four per cent."""
 
 BIAS_WEEKS = 8
+"""Target weeks that bias and drift are judged by."""
+
 BIAS_LAGS = 2
 BIAS_ERRORS = 3.5
 BIAS_SHARE = 0.01
@@ -79,3 +81,38 @@ def bias_verdicts(scores: pd.DataFrame) -> pd.DataFrame:
         biased = len(last) == BIAS_WEEKS and abs(bias) > max(BIAS_ERRORS * standard_error, BIAS_SHARE * level)
         rows.append((unique_id, len(last), bias, standard_error, 100 * bias / level, not biased))
     return pd.DataFrame(rows, columns=["unique_id", "weeks", "bias", "standard_error", "bias_percent", "passed"])
+
+
+def drift_verdicts(scores: pd.DataFrame, backtest: pd.DataFrame, *, tolerance: float) -> pd.DataFrame:
+    """Whether the forecasts of the last eight weeks were worse than the backtest of their configuration promised.
+
+    The backtest is the cross-validation that chose the configuration. It errs more the further ahead it forecasts, so
+    what is expected of a week is its mean absolute error at the horizons of the forecasts that there are of that week:
+    a young lake has near ones only. Fewer than 8 target weeks are not judged.
+
+    Args:
+        scores: What `accuracy.score` gave, of several weeks.
+        backtest: Errors of the configuration in use, see `cross_validation.Evaluation`: `unique_id, horizon, y, mean`.
+        tolerance: Recent errors may be this many times as large.
+
+    Returns:
+        One row per series: `unique_id`, `weeks` (at most 8), `mae` and `expected` (mean absolute error, the unit of the
+        series; NaN where the backtest has none of the series), `ratio`, `passed`.
+    """
+    per_horizon = (
+        (backtest["mean"] - backtest["y"])
+        .abs()
+        .groupby([backtest["unique_id"], backtest["horizon"]])
+        .mean()
+        .rename("expected")
+        .reset_index()
+    )
+    compared = scores.merge(per_horizon, on=["unique_id", "horizon"], how="left")
+    rows = []
+    for unique_id, own in compared.groupby("unique_id", sort=True):
+        last = own.groupby("ds")[["absolute_error", "expected"]].mean().sort_index().tail(BIAS_WEEKS)
+        mae, expected = float(last["absolute_error"].mean()), float(last["expected"].mean())
+        ratio = mae / expected if expected > 0 else float("nan")
+        drifted = len(last) == BIAS_WEEKS and ratio > tolerance
+        rows.append((unique_id, len(last), mae, expected, ratio, not drifted))
+    return pd.DataFrame(rows, columns=["unique_id", "weeks", "mae", "expected", "ratio", "passed"])

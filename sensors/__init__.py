@@ -3,12 +3,12 @@
 import dagster as dg
 
 from forecast_assets.settings import Settings
+from sensors.drift import drift
 
 
 def default_sensors(settings: Settings) -> list[dg.SensorDefinition]:
     """The sensors of the code location; all of them run unless somebody stops them."""
-    del settings
-    return []
+    return [drift(settings)]
 
 
 def default_schedules(settings: Settings) -> list[dg.ScheduleDefinition]:

@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 from scipy.stats import binom
 
-from forecasting.monitoring import bias_verdicts, coverage_verdicts
+from forecasting.monitoring import bias_verdicts, coverage_verdicts, drift_verdicts
 
 
 def scores(inside, *, errors=None, unique_id="A", copies=26):
@@ -100,3 +100,41 @@ def test_independent_errors_rarely_raise_a_false_alarm():
         for _ in range(200)
     ]
     assert np.mean(alarms) < 0.06
+
+
+def drifting(errors, *, horizons=(1, 26), unique_id="A"):
+    """A week for each error; every week has a forecast at each horizon, all as wrong."""
+    weeks = pd.date_range("2022-01-07", periods=len(errors), freq="7D")
+    table = pd.DataFrame({"unique_id": unique_id, "ds": weeks, "absolute_error": errors})
+    return pd.concat([table.assign(horizon=ahead) for ahead in horizons], ignore_index=True)
+
+
+def promised(near, far):
+    """A backtest that erred so much, one week ahead and 26."""
+    return pd.DataFrame({"unique_id": "A", "horizon": [1, 26], "y": 0.0, "mean": [near, -far]})
+
+
+@pytest.mark.parametrize(
+    ("horizons", "expected"),
+    [
+        pytest.param((1,), 100, id="a young lake has near forecasts only"),
+        pytest.param((1, 26), 200, id="far ones are expected to be worse"),
+    ],
+)
+def test_errors_are_held_against_the_backtest_at_their_own_horizons(horizons, expected):
+    verdict = drift_verdicts(drifting(np.full(8, 260.0), horizons=horizons), promised(100, 300), tolerance=1.5).iloc[0]
+    assert (verdict["mae"], verdict["expected"]) == (260, expected)
+    assert verdict["passed"] is np.bool_(expected == 200)
+
+
+def test_only_the_last_eight_weeks_count_and_fewer_are_not_judged():
+    errors = np.r_[np.full(20, 1000.0), np.full(8, 100.0)]
+    verdict = drift_verdicts(drifting(errors), promised(100, 100), tolerance=1.5).iloc[0]
+    assert (verdict["weeks"], verdict["ratio"], verdict["passed"]) == (8, 1, True)
+    assert drift_verdicts(drifting(np.full(7, 1000.0)), promised(1, 1), tolerance=1.5)["passed"].all()
+
+
+def test_a_series_without_a_backtest_is_not_judged():
+    verdict = drift_verdicts(drifting(np.full(8, 1000.0), unique_id="B"), promised(1, 1), tolerance=1.5).iloc[0]
+    assert verdict["passed"]
+    assert np.isnan(verdict["expected"])
