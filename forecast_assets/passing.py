@@ -20,7 +20,14 @@ from resources.aws import THROTTLED
 _OUTSIDE = frozenset(
     {
         *("EiaUnreachableError", "EiaBusyError", "EiaTlsError"),
-        *("LakeWriteError", "LakeAccessError", "LakeMissingError", "WeekBusyError", "WeekLostError", "HistoryWriteError"),
+        *(
+            "LakeWriteError",
+            "LakeAccessError",
+            "LakeMissingError",
+            "WeekBusyError",
+            "WeekLostError",
+            "HistoryWriteError",
+        ),
         *("AwsAccessError", "EndpointConnectionError", "ConnectTimeoutError", "ReadTimeoutError"),
         *("ConnectionClosedError", "OperationalError", "InterfaceError"),
         *("ConnectionError", "ConnectionRefusedError", "ConnectionResetError", "BrokenPipeError", "TimeoutError"),

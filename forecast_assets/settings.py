@@ -169,6 +169,15 @@ class Watch(_Frozen):
         36, ge=1, le=168, description="Hours after a week is due from which its missing forecast raises an alert."
     )
 
+    @field_validator("safety_net")
+    @classmethod
+    def _is_cron(cls, value: str) -> str:
+        from dagster._utils.schedules import is_valid_cron_schedule
+
+        if not is_valid_cron_schedule(value):
+            raise ValueError(f"{value!r} is no cron expression of five fields, such as 0 18 * * 3,4")
+        return value
+
 
 class Drift(_Frozen):
     """When forecasts count as drifted from what the backtest promised."""

@@ -106,9 +106,9 @@ def _missing(standing: Standing, newest: date) -> Iterator[date]:
 
 
 def _tell_late(standing: Standing, alerts: Alerts, week: date, *, what: str, why: str) -> None:
-    """Alert that a week is late, unless it was released before or may still come today."""
+    """Alert that a week is late, unless it was released before, may still come today, or an earlier one is late too."""
     time = due(week)
-    if standing.clock.now() < time + _LATE_AFTER or standing.lake.has(TABLE, week):
+    if standing.clock.now() < time + _LATE_AFTER or standing.lake.has(TABLE, week) or alerts.open_keys(LATE):
         return
     alerts.open(
         Alert(

@@ -13,9 +13,8 @@ from forecast_assets.settings import Settings, load_settings
 from forecast_assets.standing import Standing
 from resources.alerts import Alerts
 from resources.clock import Clock
-from resources.eia.release import Demands, keep_release
 from resources.eia.parse import parse
-from resources.eia.release import kept_release, records_of
+from resources.eia.release import Demands, keep_release, kept_release, records_of
 from resources.eia.resource import Eia
 from resources.eia.sample import simulate
 from resources.lake import Lake
@@ -44,7 +43,9 @@ class Publisher:
         """Requests so far."""
         return len(self.server.seen)
 
-    def release(self, week: date = WEEK, *series: str, changes: Mapping[date, float] | None = None, note: str = "") -> None:
+    def release(
+        self, week: date = WEEK, *series: str, changes: Mapping[date, float] | None = None, note: str = ""
+    ) -> None:
         """Publish series up to a week; a note changes the bytes and no figure."""
         for name in series or ("WGFUPUS2",):
             frame = simulate(name, last=week)

@@ -67,6 +67,9 @@ def test_a_list_of_ids_will_do(monkeypatch: pytest.MonkeyPatch) -> None:
         pytest.param("FORECAST_ENDPOINT__MEMORY_MB", "1500", "endpoint.memory_mb: .*multiple of 1024", id="nested"),
         pytest.param("FORECAST_SEARCH", "endless", "search: .*'exhaustive', 'quick' or 'automatic'", id="search"),
         pytest.param("FORECAST_COMPUTE", "aws", "auto may simulate", id="aws refuses auto"),
+        pytest.param(
+            "FORECAST_WATCH__SAFETY_NET", "every Wednesday", "watch.safety_net: .*no cron expression", id="cron"
+        ),
     ],
 )
 def test_a_wrong_value_is_refused_with_its_field_named(

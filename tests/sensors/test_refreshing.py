@@ -12,7 +12,7 @@ from resources.eia.errors import EiaUnreachableError, ObservationsInvalidError, 
 from resources.eia.values import held
 from resources.lake import LakeWriteError
 from sensors.refreshing import CLAIM_S, Answer, ask_for
-from tests.asking import WEEK, Publisher, Watched, watched
+from tests.asking import WEEK, Watched, watched
 
 VALUES = "0123456789abcdef"
 

@@ -1,5 +1,6 @@
 """The safety net: it starts what nothing else has started, once, and tells when EIA is late."""
 
+import functools
 from collections.abc import Iterator
 from datetime import UTC, date, datetime
 from itertools import islice
@@ -71,8 +72,8 @@ def test_weeks_that_were_missed_altogether_come_first(site: tuple[Watched, Publi
     requests = [answer.request for answer in answers if answer.request]
     assert [request.partition_key for request in requests] == ["2023-10-20", "2023-10-27", "2023-11-03"]
     assert [request.tags["dagster/priority"] for request in requests] == ["2", "1", "0"]
-    for request in requests:
-        world.runs(request, lambda week=date.fromisoformat(str(request.partition_key)): world.makes(week))
+    for request, week in zip(requests, (LONG_BEFORE, BEFORE, WEEK), strict=True):
+        world.runs(request, functools.partial(world.makes, week))
     assert world.lake.read("release", BEFORE)["reconstructed"].all()
     assert caught(world) == []
 
@@ -115,6 +116,18 @@ def test_a_late_week_alerts_once_and_the_alert_ends_when_it_comes(site: tuple[Wa
     publisher.release()
     assert caught(world) == ["2023-11-03"]
     assert world.alerts.open_keys() == []
+
+
+def test_an_outage_of_weeks_is_one_alert(site: tuple[Watched, Publisher]) -> None:
+    world, publisher = site
+    publisher.release(BEFORE)
+    for evening in (EVENING, "2023-11-15T18:00:00-05:00", "2023-11-22T18:00:00-05:00"):
+        world.at(evening)
+        caught(world)
+    assert world.alerts.open_keys() == ["late:2023-11-03"]
+    publisher.release()
+    caught(world)
+    assert world.alerts.open_keys() == ["late:2023-11-17"]
 
 
 def test_the_release_sensor_ends_it_too(site: tuple[Watched, Publisher]) -> None:
