@@ -70,11 +70,15 @@ class Standing:
 
     def is_fresh(self, week: date) -> bool:
         """Whether a week was refreshed to its end, from what the source still publishes."""
-        if not (self.is_replayed(week) and self._is_registered(week) and is_shown(self.lake, week)):
+        if not self.is_refreshed(week):
             return False
         records = self.lake.read(TABLE, week).set_index("unique_id")
         current = {name: current_release(self.source, self.lake, name).sha256 for name in self.settings.series_ids}
         return current == records["sha256"].to_dict()
+
+    def is_refreshed(self, week: date) -> bool:
+        """Whether a week was refreshed to its end, from whatever was published then; the source is not asked."""
+        return self.is_replayed(week) and self._is_registered(week) and is_shown(self.lake, week)
 
     def is_replayed(self, week: date) -> bool:
         """Whether a week has all its tables, and none is older than what it is made from.
