@@ -70,6 +70,11 @@ class Failure:
         return self.tries > 1
 
 
+def judged(error: BaseException) -> Failure:
+    """What an error of this process is, by its name and its causes."""
+    return _judged(_recorded(error), None, {})
+
+
 def why_failed(instance: dg.DagsterInstance, run_id: str) -> Failure:
     """The reason of a failed run: of several the one that is most final.
 
@@ -128,6 +133,13 @@ def _tries_of_job(facts: Mapping[str, Any]) -> float:
     if status == "Stopped" or (reason.startswith(("AlgorithmError", "ClientError")) and not _KILLED.search(reason)):
         return 1
     return _SEVERAL
+
+
+def _recorded(error: BaseException | None) -> SerializableErrorInfo | None:
+    """An error as Dagster records it, without its trace."""
+    if error is None:
+        return None
+    return SerializableErrorInfo(str(error), [], type(error).__name__, cause=_recorded(error.__cause__))
 
 
 def _is_fault_of_aws(said: str) -> bool:

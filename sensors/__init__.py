@@ -4,14 +4,15 @@ import dagster as dg
 
 from forecast_assets.settings import Settings
 from sensors.drift import drift
+from sensors.releases import releases
+from sensors.safety_net import safety_net
 
 
 def default_sensors(settings: Settings) -> list[dg.SensorDefinition]:
     """The sensors of the code location; all of them run unless somebody stops them."""
-    return [drift(settings)]
+    return [releases(settings), drift(settings)]
 
 
 def default_schedules(settings: Settings) -> list[dg.ScheduleDefinition]:
     """The schedules of the code location; all of them run unless somebody stops them."""
-    del settings
-    return []
+    return [safety_net(settings)]

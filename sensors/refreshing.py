@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
+from typing import Literal
 
 import dagster as dg
 
@@ -42,13 +43,18 @@ class Answer:
     Attributes:
         request: The run to start, or None.
         reason: Why none, or why this one, in words for the tick.
-        settled: Whether asking again for the same is pointless until something changes: the week is made from these
-            figures, or they failed for good. Otherwise ask again at the next tick.
+        state: `asked`: start the run. `waiting`: not now, ask again at the next tick. `refreshed`: the week is made
+            from these figures. `ended`: nothing will come of these figures unless a person sees to it.
     """
 
     request: dg.RunRequest | None
     reason: str
-    settled: bool = False
+    state: Literal["asked", "waiting", "refreshed", "ended"]
+
+    @property
+    def settled(self) -> bool:
+        """Whether asking again for the same is pointless."""
+        return self.state in {"refreshed", "ended"}
 
 
 def ask_for(
@@ -77,13 +83,15 @@ def ask_for(
         LakeError: The lake cannot be read or written; nothing was asked.
     """
     if not _is_partition(week, standing.clock.now()):
-        return Answer(None, f"{week} is no week that can be refreshed now", settled=True)
+        return Answer(None, f"{week} is no week that can be refreshed now", "ended")
     records = instance.get_run_records(dg.RunsFilter(tags={_PARTITION_TAG: week.isoformat()}))
     at_work = next((record.dagster_run for record in records if not record.dagster_run.is_finished), None)
     if at_work is not None:
-        return Answer(None, f"run {at_work.run_id} ({at_work.job_name}) of week {week} is {at_work.status.value}")
+        return Answer(
+            None, f"run {at_work.run_id} ({at_work.job_name}) of week {week} is {at_work.status.value}", "waiting"
+        )
     if held(standing.lake, week, standing.settings.series_ids) == values and standing.is_refreshed(week):
-        return Answer(None, f"week {week} is refreshed from these figures", settled=True)
+        return Answer(None, f"week {week} is refreshed from these figures", "refreshed")
     asked = [record for record in records if record.dagster_run.tags.get(VALUES_TAG)]
     attempt = 1 + max((_attempt(each) for each in asked if _values(each) == values), default=0)
     if asked and _values(asked[0]) == values:  # the newest comes first; figures may come back after others
@@ -99,17 +107,18 @@ def _after(
     """Why no run may follow the last one for the same figures; None where one may."""
     run = record.dagster_run
     if run.status != dg.DagsterRunStatus.FAILURE:  # made, or ended by a person
-        return Answer(None, f"run {run.run_id} for these figures is {run.status.value}", settled=True)
+        return Answer(None, f"run {run.run_id} for these figures is {run.status.value}", "ended")
     since_s = now_s - (record.end_time or record.update_timestamp.timestamp())
     if _dagster_retries(run) and since_s < _CLAIM_S:
-        return Answer(None, f"Dagster is about to retry run {run.run_id}")
+        return Answer(None, f"Dagster is about to retry run {run.run_id}", "waiting")
     failure = why_failed(instance, run.run_id)
     tries = _LONGEST_WAIT if failure.unreadable and not values.startswith(UNREADABLE) else failure.tries
     if _attempt(record) >= tries:
-        return Answer(None, f"run {run.run_id} for these figures failed: {_shown(failure)}", settled=True)
+        return Answer(None, f"run {run.run_id} for these figures failed: {_shown(failure)}", "ended")
     wait_s = standing.settings.watch.retry_s * min(2 ** (_attempt(record) - 1), _LONGEST_WAIT) - since_s
     if wait_s > 0:
-        return Answer(None, f"run {run.run_id} failed and is tried again in {wait_s:.0f} s: {_shown(failure)}")
+        said = f"run {run.run_id} failed and is tried again in {wait_s:.0f} s: {_shown(failure)}"
+        return Answer(None, said, "waiting")
     return None
 
 
@@ -121,7 +130,7 @@ def _claimed(
     while not standing.lake.storage.create(_place(week, values, attempt), json.dumps(claim).encode()):
         other = json.loads(standing.lake.read_bytes(_place(week, values, attempt)))
         if now_s - datetime.fromisoformat(other["at"]).timestamp() < _CLAIM_S:
-            return Answer(None, f"{other['by']} has just asked for week {week}")
+            return Answer(None, f"{other['by']} has just asked for week {week}", "waiting")
         attempt += 1  # whoever claimed it died before there was a run
     request = dg.RunRequest(
         run_key=f"{week}:{values}" + (f":{attempt}" if attempt > 1 else ""),
@@ -129,7 +138,7 @@ def _claimed(
         partition_key=week.isoformat(),
         tags={**tags, VALUES_TAG: values, ATTEMPT_TAG: str(attempt)},
     )
-    return Answer(request, f"week {week} is to be refreshed" + (f", attempt {attempt}" if attempt > 1 else ""))
+    return Answer(request, f"week {week} is to be refreshed" + (f", attempt {attempt}" if attempt > 1 else ""), "asked")
 
 
 def _is_partition(week: date, now: datetime) -> bool:

@@ -9,6 +9,7 @@ import dagster as dg
 
 from resources.eia.client import EiaClient
 from resources.eia.errors import EiaUnreachableError
+from resources.eia.fetch import LIMITS, Limits
 from resources.lake import Lake
 
 log = logging.getLogger(__name__)
@@ -33,28 +34,30 @@ class Eia(dg.ConfigurableResource):  # type: ignore[type-arg]
     source: str
     lake: dg.ResourceDependency[Lake]
 
-    def open(self, series: Sequence[str], *, now: datetime) -> EiaClient:
+    def open(self, series: Sequence[str], *, now: datetime, limits: Limits = LIMITS) -> EiaClient:
         """The client of the source.
 
         Args:
             series: EIA series that will be asked for.
             now: The time now, aware.
+            limits: Bounds of a download.
 
         Raises:
             EiaUnreachableError: EIA cannot be reached, and the lake holds real figures.
         """
         if self.source != "auto":
-            return self._client(self.source, series, now=now)
+            return self._client(self.source, series, now=now, limits=limits)
         if self.lake.kind == "simulated":
-            return self._client("sample", series, now=now)
-        live = self._client("live", series, now=now)
+            return self._client("sample", series, now=now, limits=limits)
+        live = self._client("live", series, now=now, limits=limits)
         if self.lake.kind is None:
             try:
                 live.newest_week(series[:1])
             except EiaUnreachableError as error:
                 log.warning("%s. The lake is empty, so the simulated sample stands in", error)
-                return self._client("sample", series, now=now)
+                return self._client("sample", series, now=now, limits=limits)
         return live
 
-    def _client(self, source: str, series: Sequence[str], *, now: datetime) -> EiaClient:
-        return EiaClient.open(source, now=lambda: now, series=series, api_key=os.environ.get("EIA_API_KEY"))
+    def _client(self, source: str, series: Sequence[str], *, now: datetime, limits: Limits) -> EiaClient:
+        key = os.environ.get("EIA_API_KEY")
+        return EiaClient.open(source, now=lambda: now, series=series, api_key=key, limits=limits)
