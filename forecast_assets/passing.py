@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import dagster as dg
+from dagster._core.events import JobFailureData
 from dagster_shared.error import SerializableErrorInfo
 
 from resources.aws import THROTTLED
@@ -41,6 +42,7 @@ _CODE = re.compile(r"An error occurred \((\w+)\)")
 _OUT_OF_ROOM = re.compile(
     r"No space left on device|Disk quota exceeded|database or disk is full|database is locked|disk I/O error"
 )
+_MODULE = re.compile(r"^(?:\w+\.)+(?=\w+:)")
 _KILLED = re.compile(r"exit code: (137|143)\b")
 _SEVERAL = 6
 """Tries that a dead process, or a job that SageMaker did not bring to its end, is worth: each of them costs."""
@@ -100,7 +102,8 @@ def _of_step(event: dg.DagsterEvent) -> Failure:
 
 
 def _of_run(event: dg.DagsterEvent) -> Failure:
-    error = event.job_failure_data.error
+    data = event.event_specific_data
+    error = data.error if isinstance(data, JobFailureData) else None  # no data where others found that it had ended
     if error is None:  # the process ended without a word, or never began
         return Failure("Killed", event.message or "its process ended", None, _SEVERAL)
     return _judged(error, None, {})
@@ -109,7 +112,7 @@ def _of_run(event: dg.DagsterEvent) -> Failure:
 def _judged(error: SerializableErrorInfo | None, step: str | None, facts: Mapping[str, Any]) -> Failure:
     chain = list(_chain(error))
     for each in chain:
-        name, said = each.cls_name or "", each.message.strip()
+        name, said = each.cls_name or "", _without_module(each.message)
         if name in _OUTSIDE or _OUT_OF_ROOM.search(said) or _is_fault_of_aws(said):
             return Failure(name, said, step, math.inf)
         if name in _UNREADABLE:
@@ -122,7 +125,7 @@ def _judged(error: SerializableErrorInfo | None, step: str | None, facts: Mappin
     last = last or (chain[-1] if chain else None)
     if last is None:
         return Failure("Killed", "nothing was recorded of its end", step, _SEVERAL)
-    return Failure(last.cls_name or "Error", last.message.strip(), step, 1)
+    return Failure(last.cls_name or "Error", _without_module(last.message), step, 1)
 
 
 def _tries_of_job(facts: Mapping[str, Any]) -> float:
@@ -140,6 +143,11 @@ def _recorded(error: BaseException | None) -> SerializableErrorInfo | None:
     if error is None:
         return None
     return SerializableErrorInfo(str(error), [], type(error).__name__, cause=_recorded(error.__cause__))
+
+
+def _without_module(said: str) -> str:
+    """What an error said, after its name without the module."""
+    return _MODULE.sub("", said.strip())
 
 
 def _is_fault_of_aws(said: str) -> bool:

@@ -31,7 +31,7 @@ ATTEMPT_TAG = "forecast/attempt"
 _PARTITION_TAG = "dagster/partition"
 _WILL_RETRY_TAG = "dagster/will_retry"
 _RETRIED_AS_TAG = "dagster/auto_retry_run_id"
-_CLAIM_S = 180.0
+CLAIM_S = 180.0
 """How long a claim counts without a run: from a sensor's answer to the run takes the daemon seconds."""
 _LONGEST_WAIT = 6
 
@@ -109,7 +109,7 @@ def _after(
     if run.status != dg.DagsterRunStatus.FAILURE:  # made, or ended by a person
         return Answer(None, f"run {run.run_id} for these figures is {run.status.value}", "ended")
     since_s = now_s - (record.end_time or record.update_timestamp.timestamp())
-    if _dagster_retries(run) and since_s < _CLAIM_S:
+    if _dagster_retries(run) and since_s < CLAIM_S:
         return Answer(None, f"Dagster is about to retry run {run.run_id}", "waiting")
     failure = why_failed(instance, run.run_id)
     tries = _LONGEST_WAIT if failure.unreadable and not values.startswith(UNREADABLE) else failure.tries
@@ -129,7 +129,7 @@ def _claimed(
     claim = {"by": by, "at": datetime.fromtimestamp(now_s, UTC).isoformat(timespec="seconds")}
     while not standing.lake.storage.create(_place(week, values, attempt), json.dumps(claim).encode()):
         other = json.loads(standing.lake.read_bytes(_place(week, values, attempt)))
-        if now_s - datetime.fromisoformat(other["at"]).timestamp() < _CLAIM_S:
+        if now_s - datetime.fromisoformat(other["at"]).timestamp() < CLAIM_S:
             return Answer(None, f"{other['by']} has just asked for week {week}", "waiting")
         attempt += 1  # whoever claimed it died before there was a run
     request = dg.RunRequest(
