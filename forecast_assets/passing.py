@@ -20,7 +20,7 @@ from resources.aws import THROTTLED
 _OUTSIDE = frozenset(
     {
         *("EiaUnreachableError", "EiaBusyError", "EiaTlsError"),
-        *("LakeWriteError", "LakeAccessError", "WeekBusyError", "WeekLostError", "HistoryWriteError"),
+        *("LakeWriteError", "LakeAccessError", "LakeMissingError", "WeekBusyError", "WeekLostError", "HistoryWriteError"),
         *("AwsAccessError", "EndpointConnectionError", "ConnectTimeoutError", "ReadTimeoutError"),
         *("ConnectionClosedError", "OperationalError", "InterfaceError"),
         *("ConnectionError", "ConnectionRefusedError", "ConnectionResetError", "BrokenPipeError", "TimeoutError"),

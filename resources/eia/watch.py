@@ -4,7 +4,7 @@ A look is bounded in time as a whole, because whoever looks has others waiting; 
 """
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 
@@ -66,13 +66,20 @@ class Look:
         return {name: seen.newest for name, seen in self.seen.items()}
 
 
-def look(source: EiaClient, series: Sequence[str], *, seen: Mapping[str, Seen] | None = None) -> Look | None:
+def look(
+    source: EiaClient,
+    series: Sequence[str],
+    *,
+    seen: Mapping[str, Seen] | None = None,
+    elapsed: Callable[[], float] = time.monotonic,
+) -> Look | None:
     """Look whether any series has changed since it was seen; where one has, all are read.
 
     Args:
         source: Where releases are.
         series: Which.
         seen: What the last look found.
+        elapsed: Seconds since some moment.
 
     Returns:
         None where nothing has changed.
@@ -81,10 +88,10 @@ def look(source: EiaClient, series: Sequence[str], *, seen: Mapping[str, Seen] |
         EiaUnreachableError: The source does not answer, or not in time.
         EiaError: What it gives is no release of the series.
     """
-    seen, began, now = seen or {}, time.monotonic(), source.source.now()
+    seen, began, now = seen or {}, elapsed(), source.source.now()
 
     def ask(unique_id: str, known: Seen | None) -> Published | None:
-        if time.monotonic() - began > _WITHIN_S:
+        if elapsed() - began > _WITHIN_S:
             reason = f"not every series was answered for within {_WITHIN_S:.0f} s"
             raise EiaUnreachableError(unique_id, reason)
         return _changed(source, unique_id, known, now=now)

@@ -11,13 +11,16 @@ import dagster as dg
 import pytest
 
 from forecast_assets.definitions import build_defs
-from resources.alerts import Alert
+from forecast_assets.refresh import Platform
+from forecast_assets.settings import load_settings
+from resources.alerts import Alert, Alerts
+from resources.clock import Clock
 from resources.eia.errors import EiaUnreachableError, ObservationsInvalidError, WorkbookError
 from resources.lake import LakeWriteError
 from sensors.refreshing import Answer, ask_for
 from sensors.releases import Cursor, watch
-from tests.asking import WEEK, Publisher, Watched, watched
-from tests.eia_server import Reply
+from tests.asking import AFTER, WEEK, Publisher, Watched, watched
+from tests.eia_server import Reply, serving
 
 BEFORE, NEXT = date(2023, 10, 27), date(2023, 11, 10)
 PAGE = b"<html><head><title>Sorry</title></head></html>"
@@ -268,3 +271,36 @@ def test_a_simulated_lake_is_released_by_the_calendar(tmp_path: Path) -> None:
         tick.refreshes(NEXT)
     finally:
         world.instance.dispose()
+
+
+@pytest.mark.slow
+def test_a_release_is_refreshed_to_its_end_once_and_what_was_refreshed_by_hand_not_at_all(tmp_path: Path) -> None:
+    """With the platform's own jobs, gate and registry: the lake itself says that a week is refreshed."""
+    with serving() as server:
+        publisher = Publisher(server)
+        publisher.release(WEEK, "WREUPUS2")
+        platform = small_platform(tmp_path / "lake", publisher.url)
+        alerts = Alerts(lake=platform.lake, clock=platform.clock)
+        with dg.DagsterInstance.ephemeral() as instance:
+            cursor = Cursor.read(None, platform)
+            answer, cursor = watch(cursor, platform, alerts, instance)
+            assert answer.request is not None
+            result = platform.defs.resolve_job_def("weekly_refresh").execute_in_process(
+                partition_key=answer.request.partition_key, tags=dict(answer.request.tags), instance=instance
+            )
+            assert result.success
+            answer, cursor = watch(cursor, platform, alerts, instance)
+            assert (answer.state, cursor.settled) == ("refreshed", True)
+        with dg.DagsterInstance.ephemeral() as another:  # without a record of that run, as after one by hand
+            answer, _ = watch(Cursor.read(None, platform), platform, alerts, another)
+            assert answer.state == "refreshed"
+            publisher.release(WEEK, "WREUPUS2", changes={BEFORE: 300.0})
+            answer, _ = watch(cursor, platform, alerts, another)
+            assert answer.state == "asked"
+
+
+def small_platform(lake: Path, source: str) -> Platform:
+    settings = load_settings(
+        lake_uri=str(lake), eia_source=source, series=["WREUPUS2"], search="quick", step=24, max_harmonics=2, workers=1
+    )
+    return Platform(build_defs(settings=settings, resource_overrides={"clock": Clock(fixed=AFTER.isoformat())}))
