@@ -3,12 +3,15 @@
 import dagster as dg
 
 from forecast_assets.settings import Settings
+from sensors.deliveries import deliveries
 from sensors.drift import drift
+from sensors.failures import failures
+from sensors.staleness import staleness
 
 
 def default_sensors(settings: Settings) -> list[dg.SensorDefinition]:
     """The sensors of the code location; all of them run unless somebody stops them."""
-    return [drift(settings)]
+    return [failures(settings), staleness(settings), drift(settings), deliveries(settings)]
 
 
 def default_schedules(settings: Settings) -> list[dg.ScheduleDefinition]:
