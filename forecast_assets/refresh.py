@@ -11,6 +11,7 @@ import dagster as dg
 
 from forecast_assets.reasons import reasons
 from forecast_assets.standing import Standing
+from resources.alerts import Alerts
 from resources.lake import LakeError
 from resources.sagemaker.pipes import FORCE_TAG
 
@@ -57,6 +58,7 @@ class Platform(Standing):
         self.defs = defs
         found = defs.resources or {}
         super().__init__(**{name: found[name] for name in ("settings", "lake", "eia", "clock", "sagemaker")})
+        self.alerts: Alerts = found["alerts"]
 
     def run(
         self,

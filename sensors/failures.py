@@ -128,7 +128,7 @@ class Reader:
             run = self._instance.get_run_by_id(each.run_id)
             if run is None:  # deleted, by a person
                 held.pop(key, None)
-            elif key in held and now_s >= each.until and not self._is_tried_again(run):
+            elif key in held and now_s >= each.until and not self._is_at_work(run):
                 self._wanted[key] = self._of_run(run)
                 del held[key]
         backfills, of_backfills = read_backfills(self._instance, progress.backfills, self._open, now_s=now_s)
@@ -181,30 +181,33 @@ class Reader:
                 self._wanted[key] = self._recovery(key, run.job_name, week)
         elif not self._is_by_design(run):
             key = key_of_run(run)
-            wait_s = self._grace_s(run)
-            if wait_s and key not in held:
-                held[key] = Held(run.run_id, now_s + wait_s)
+            if self._may_heal(run, again=key in held):
+                held[key] = Held(run.run_id, now_s + 2.0 * self._standing.settings.watch.retry_s)
             else:
                 held.pop(key, None)
                 self._wanted[key] = self._of_run(run)
         if run.job_name != "backfill":
             self._take_checks(run, week)
 
-    def _grace_s(self, run: dg.DagsterRun) -> float:
-        """How long to wait for what will try a failed run again by itself: Dagster, or the sensor that asked for it.
+    def _may_heal(self, run: dg.DagsterRun, *, again: bool) -> bool:
+        """Whether something will try a failed run again by itself: Dagster, the sensor that asked for it, another run.
 
-        A passing fault that one more try heals is nobody's business; the second failure in a row is said at once.
+        A passing fault that one more try heals is nobody's business; what fails for the second time is said at once.
         """
-        retry_s = 2.0 * self._standing.settings.watch.retry_s
         if run.tags.get(_WILL_RETRY_TAG) == "true":
-            return retry_s
-        first = run.tags.get(ATTEMPT_TAG) == "1"
-        return retry_s if first and why_failed(self._instance, run.run_id).passing else 0
+            return True
+        if again or not why_failed(self._instance, run.run_id).passing:
+            return False
+        return run.tags.get(ATTEMPT_TAG) == "1" or self._is_at_work(run)
 
-    def _is_tried_again(self, failed: dg.DagsterRun) -> bool:
-        """Whether a run that is to make good for a failed one is at work."""
-        tags = {name: failed.tags[name] for name in (_PARTITION_TAG,) if name in failed.tags}
-        filters = dg.RunsFilter(job_name=failed.job_name, tags=tags, statuses=list(UNFINISHED))
+    def _is_at_work(self, failed: dg.DagsterRun) -> bool:
+        """Whether a run is at work that may make good for a failed one: of its week, or else of its job."""
+        week = failed.tags.get(_PARTITION_TAG)
+        filters = dg.RunsFilter(
+            job_name=None if week else failed.job_name,
+            tags={_PARTITION_TAG: week} if week else {},
+            statuses=list(UNFINISHED),
+        )
         return bool(self._instance.get_run_records(filters, limit=1))
 
     def _is_by_design(self, run: dg.DagsterRun) -> bool:
