@@ -136,8 +136,9 @@ def _alerts(platform: Platform) -> Finding:
     found = f"{len(opened)} open, " + (f"sent to {', '.join(channels)}" if channels else "no channel takes them")
     if failing:
         reasons = "; ".join(f"{each.channel} fails since {each.since}: {each.reason}" for each in failing.values())
-        state = "fail" if any(each.lasts for each in failing.values()) else "warn"
-        return Finding(state, "Alerts", f"{found}. {reasons}", "Mend the channel, then `forecast alerts test`")
+        remedy = "Mend the channel, then `forecast alerts test`"
+        lasts = any(each.lasts for each in failing.values())
+        return Finding("fail" if lasts else "warn", "Alerts", f"{found}. {reasons}", remedy)
     if not channels:
         return Finding("warn", "Alerts", found, f"Set {VARIABLE} or topic_arn of the setting alerts")
     return Finding("warn" if opened else "ok", "Alerts", found, "`forecast alerts list` shows them" if opened else "")

@@ -9,7 +9,7 @@ is the only way in which a channel hears something twice.
 import json
 import time
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 
 from resources.alerts.alert import Alert
@@ -23,6 +23,7 @@ FOLDER = "_alerts/channels"
 LASTING = 3
 """After so many failures in a row a channel counts as down, and others are told."""
 
+_PREFIX = "channel:"
 _BUDGET_S = 30  # of a tick, which Dagster ends after a minute
 _LONGEST_WAIT = 60  # times the first wait between two attempts
 
@@ -84,6 +85,9 @@ def deliver(alerts: Alerts, channels: Sequence[Channel], *, ui: str, wait_s: flo
     """
     began = time.monotonic()
     names = tuple(channel.name for channel in channels)
+    for key in alerts.open_keys(_PREFIX):
+        if key.removeprefix(_PREFIX) not in names:
+            alerts.close(key, recovery=f"The channel {key.removeprefix(_PREFIX)} is no longer asked for.")
     occurrences, damaged = alerts.unsettled()
     done = Delivery(failing=failing_channels(alerts.lake, names), damaged=damaged)
     told = {_id(one): {part: set(one.told[part]) for part in one.told} for one in occurrences}
@@ -100,7 +104,7 @@ def deliver(alerts: Alerts, channels: Sequence[Channel], *, ui: str, wait_s: flo
             try:
                 channel.send(said)
             except ChannelError as error:
-                done.failing[channel.name] = _note_failure(alerts, channel.name, error, was, wait_s=wait_s)
+                done.failing[channel.name] = _note_failure(alerts, channel.name, error, was, wait_s=wait_s, names=names)
                 done.waiting[channel.name] = len(due) - number
                 break
             alerts.told(one, part, channel.name)
@@ -149,12 +153,13 @@ def _addressed(alerts: Alerts, one: Occurrence, names: tuple[str, ...]) -> Occur
         people = set(one.audience) - {LOG}
         if not people or people & set(names) or people & (one.told["opened"] | one.told["closed"]):
             return one
-    audience = tuple(name for name in names if one.alert.key != _key(name))
-    alerts.address(one, audience)
-    return Occurrence(**{**one.__dict__, "audience": audience})
+    alerts.address(one, names)
+    return replace(one, audience=names)
 
 
-def _note_failure(alerts: Alerts, channel: str, error: ChannelError, was: Failing | None, *, wait_s: float) -> Failing:
+def _note_failure(
+    alerts: Alerts, channel: str, error: ChannelError, was: Failing | None, *, wait_s: float, names: Sequence[str]
+) -> Failing:
     failures = 1 if was is None else was.failures + 1
     failing = Failing(
         channel=channel,
@@ -165,28 +170,23 @@ def _note_failure(alerts: Alerts, channel: str, error: ChannelError, was: Failin
         lost_address=isinstance(error, ChannelAddressError),
     )
     _write(alerts, failing)
-    if failing.lasts:
-        alerts.open(
-            Alert(
-                key=_key(channel),
-                title=f"Alerts do not reach {channel}",
-                what=f"The channel {channel} has taken no message since {failing.since}.",
-                why=failing.reason,
-                consequence="Those who listen there hear nothing. What they should have heard waits, and is sent when "
-                "the channel takes it.",
-            )
-        )
+    said = Alert(
+        key=f"{_PREFIX}{channel}",
+        title=f"Alerts do not reach {channel}",
+        what=f"The channel {channel} has taken no message since {failing.since}.",
+        why=failing.reason,
+        consequence="Those who listen there hear nothing. What they should have heard waits, and is sent when the "
+        "channel takes it.",
+    )
+    if failing.lasts and alerts.open(said) and (opened := alerts.find(said.key)) is not None:
+        alerts.address(opened, [name for name in names if name != channel])  # it cannot tell of itself
     return failing
 
 
 def _note_success(alerts: Alerts, was: Failing) -> None:
     _write(alerts, Failing(was.channel, failures=0, since="", reason="", next_at=0))
-    alerts.close(_key(was.channel), recovery=f"The channel {was.channel} takes messages again.")
+    alerts.close(f"{_PREFIX}{was.channel}", recovery=f"The channel {was.channel} takes messages again.")
 
 
 def _write(alerts: Alerts, failing: Failing) -> None:
     alerts.lake.write_bytes(f"{FOLDER}/{failing.channel}.json", json.dumps(asdict(failing)).encode())
-
-
-def _key(channel: str) -> str:
-    return f"channel:{channel}"
