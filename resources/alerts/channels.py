@@ -127,7 +127,9 @@ class Address:
         except AppriseException as error:
             said = str(error)
         reason = without_secrets(said, self._url)
-        raise ChannelFailedError(self.name, reason or f"it has not answered within {_TIMEOUT_S} s") from None
+        raise ChannelFailedError(
+            self.name, reason.rstrip(".") or f"it has not answered within {_TIMEOUT_S} s"
+        ) from None
 
     def _add(self, apprise: "Apprise") -> None:
         from apprise import Apprise

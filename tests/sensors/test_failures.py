@@ -244,6 +244,7 @@ def test_a_backfill_from_the_ui_is_one_alert_at_its_end_and_over_when_its_weeks_
 # -- the sensor's own bad days -----------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_what_ended_while_nobody_looked_is_taken_up(world: World, alerts: Alerts, runs: Runs) -> None:
     with dg.instance_for_test() as instance:  # in files, where each run has a database of its own
         watch, on_disk = Watch(instance, world, alerts), Runs(instance, runs.mood, runs.defs)
