@@ -18,6 +18,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from forecast_assets.commands import model
+from forecast_assets.commands.alerts import alerts
 from forecast_assets.commands.api import api
 from forecast_assets.commands.aws import aws
 from forecast_assets.commands.images import images
@@ -41,6 +42,7 @@ def main() -> None:
 
 
 main.add_command(model.model)
+main.add_command(alerts)
 main.add_command(api)
 main.add_command(aws)
 aws.add_command(images)

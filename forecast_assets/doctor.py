@@ -9,6 +9,9 @@ from forecast_assets.findings import Finding, bucket_finding
 from forecast_assets.refresh import Platform
 from forecast_assets.serving import model_endpoint, newest_approved
 from forecast_assets.settings_file import settings_file
+from resources.alerts.channels import configured_channels
+from resources.alerts.delivery import failing_channels
+from resources.alerts.errors import VARIABLE
 from resources.api.errors import KEY_VARIABLE
 from resources.aws import AwsError, asking, client
 from resources.eia.errors import EiaError
@@ -47,6 +50,7 @@ def _of_a_deployment(platform: Platform) -> Iterator[Finding]:
     yield _asked("Registry", lambda: _registry(platform))
     yield _asked("Endpoint", lambda: _endpoint(platform))
     yield _asked("API", lambda: _api(platform))
+    yield _asked("Alerts", lambda: _alerts(platform))
 
 
 def _asked(what: str, ask: Callable[[], Finding]) -> Finding:
@@ -123,6 +127,21 @@ def _api(platform: Platform) -> Finding:
     if os.environ.get(KEY_VARIABLE):
         return Finding("ok", "API", f"{platform.api.url()}, {KEY_VARIABLE} set")
     return Finding("ok", "API", f"{platform.api.url()}, {KEY_VARIABLE} not set", "`forecast api key` gives a key")
+
+
+def _alerts(platform: Platform) -> Finding:
+    channels = [channel.name for channel in configured_channels(platform.settings.alerts.topic_arn)]
+    failing = failing_channels(platform.lake, channels)
+    opened = platform.alerts.open_keys()
+    found = f"{len(opened)} open, " + (f"sent to {', '.join(channels)}" if channels else "no channel takes them")
+    if failing:
+        reasons = "; ".join(f"{each.channel} fails since {each.since}: {each.reason}" for each in failing.values())
+        remedy = "Mend the channel, then `forecast alerts test`"
+        lasts = any(each.lasts for each in failing.values())
+        return Finding("fail" if lasts else "warn", "Alerts", f"{found}. {reasons}", remedy)
+    if not channels:
+        return Finding("warn", "Alerts", found, f"Set {VARIABLE} or topic_arn of the setting alerts")
+    return Finding("warn" if opened else "ok", "Alerts", found, "`forecast alerts list` shows them" if opened else "")
 
 
 def _extra(extra: str, package: str) -> Finding:

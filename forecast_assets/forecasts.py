@@ -6,7 +6,7 @@ import dagster as dg
 import pandas as pd
 
 from forecast_assets.gate import gated_artifact, verdict_of
-from forecast_assets.metadata import listed, markdown_table, of_series, pictures, stored, weekly_asset
+from forecast_assets.metadata import due_every_week, listed, markdown_table, of_series, pictures, stored, weekly_asset
 from forecast_assets.partitions import week_of
 from forecast_assets.settings import Settings
 from forecast_assets.tables import forecast_columns, schema
@@ -15,6 +15,7 @@ from forecasting.configuration import Configuration
 from resources.lake import Lake
 
 
+@due_every_week
 @weekly_asset(
     deps=["candidate_model"],
     description="The forecast of every series from the week after the cutoff on, with conformal intervals.",

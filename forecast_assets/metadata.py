@@ -4,7 +4,7 @@ import base64
 import functools
 import inspect
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from datetime import date
+from datetime import date, timedelta
 from typing import Any
 
 import dagster as dg
@@ -48,6 +48,18 @@ def weekly_asset(
         check_specs=check_specs,
     )
     return lambda function: asset(_in_its_week(function))
+
+
+# What the UI shows as late: nothing since the release, which is on Wednesday or, after holidays, Thursday. It looks at
+# the newest materialization of whatever week; people are told by the sensor `staleness`, which looks at the weeks.
+EVERY_WEEK = dg.FreshnessPolicy.cron(
+    deadline_cron="30 10 * * 6", lower_bound_delta=timedelta(hours=72), timezone="America/New_York"
+)
+
+
+def due_every_week(asset: dg.AssetsDefinition) -> dg.AssetsDefinition:
+    """An asset that the UI shows as stale where a Saturday has come and nothing was made since its Wednesday."""
+    return asset.map_asset_specs(lambda spec: dg.apply_freshness_policy(spec, EVERY_WEEK))
 
 
 def _in_its_week(function: Callable[..., Any]) -> Callable[..., Any]:

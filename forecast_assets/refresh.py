@@ -8,9 +8,10 @@ from datetime import date, timedelta
 from pathlib import Path
 
 import dagster as dg
-from dagster_shared.error import SerializableErrorInfo
 
+from forecast_assets.reasons import reasons
 from forecast_assets.standing import Standing
+from resources.alerts import Alerts
 from resources.lake import LakeError
 from resources.sagemaker.pipes import FORCE_TAG
 
@@ -57,6 +58,7 @@ class Platform(Standing):
         self.defs = defs
         found = defs.resources or {}
         super().__init__(**{name: found[name] for name in ("settings", "lake", "eia", "clock", "sagemaker")})
+        self.alerts: Alerts = found["alerts"]
 
     def run(
         self,
@@ -90,7 +92,7 @@ class Platform(Standing):
             for evaluation in result.get_asset_check_evaluations()
             if not evaluation.passed and evaluation.severity == dg.AssetCheckSeverity.WARN
         ]
-        return Outcome(result.success, tuple(_reasons(result)), tuple(warnings))
+        return Outcome(result.success, tuple(reasons(result.all_events)), tuple(warnings))
 
 
 def weeks_between(first: date, last: date) -> Iterator[date]:
@@ -99,29 +101,3 @@ def weeks_between(first: date, last: date) -> Iterator[date]:
     while week <= last:
         yield week
         week += timedelta(weeks=1)
-
-
-def _reasons(result: dg.ExecuteInProcessResult) -> Iterator[str]:
-    told = set()
-    for evaluation in result.get_asset_check_evaluations():
-        if not evaluation.passed:
-            told.add(evaluation.description)
-            yield f"{evaluation.severity.value} {evaluation.check_name}: {evaluation.description}"
-    for event in result.get_step_failure_events():
-        failure = event.step_failure_data.user_failure_data
-        text = failure.description if failure and failure.description else _cause(event.step_failure_data.error)
-        if "DagsterAssetCheckFailedError" not in text and text not in told:  # the check itself was named above
-            yield f"{event.step_key}: {text}"
-    for event in result.all_events:
-        if event.is_run_failure and not result.get_failed_step_keys():
-            yield _cause(event.job_failure_data.error)
-
-
-def _cause(error: SerializableErrorInfo | None) -> str:
-    """What went wrong, without what Dagster says around it."""
-    while error is not None and error.cause is not None and (error.cls_name or "").startswith("Dagster"):
-        error = error.cause
-    if error is None:
-        return "no reason is known"
-    name, _, message = error.message.strip().partition(": ")
-    return f"{name.rpartition('.')[2]}: {message}".removesuffix(": ")  # the name of its class, without the module

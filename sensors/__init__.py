@@ -3,16 +3,26 @@
 import dagster as dg
 
 from forecast_assets.settings import Settings
+from sensors.deliveries import deliveries
 from sensors.drift import drift
+from sensors.failures import failures
 from sensors.landings import landings
 from sensors.releases import releases
 from sensors.safety_net import safety_net
+from sensors.staleness import staleness
 
 
 def default_sensors(settings: Settings) -> list[dg.SensorDefinition]:
     """The sensors of the code location; all of them run unless somebody stops them."""
     watched = [landings(settings)] if settings.watch.landing else []
-    return [releases(settings), *watched, drift(settings)]
+    return [
+        releases(settings),
+        *watched,
+        drift(settings),
+        failures(settings),
+        staleness(settings),
+        deliveries(settings),
+    ]
 
 
 def default_schedules(settings: Settings) -> list[dg.ScheduleDefinition]:

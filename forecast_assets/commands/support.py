@@ -43,13 +43,14 @@ def explained(command: Callable[P, R]) -> Callable[P, R]:
 
     @functools.wraps(command)
     def wrapped(*args: P.args, **kwargs: P.kwargs) -> R:
+        from resources.alerts.errors import ChannelError
         from resources.api.errors import ApiError
         from resources.eia.errors import EiaError
         from resources.sagemaker.endpoint.errors import EndpointError
 
         try:
             return command(*args, **kwargs)
-        except (SettingsError, LakeError, EiaError, EndpointError, AwsError, ApiError) as error:
+        except (SettingsError, LakeError, EiaError, EndpointError, AwsError, ApiError, ChannelError) as error:
             raise click.ClickException(str(error)) from error
 
     return wrapped

@@ -67,6 +67,7 @@ class Folder:
         path = self.root / key
         with _temporary(path) as temporary:
             temporary.write_bytes(content)
+            _make_durable(temporary)
             try:
                 os.link(temporary, path)  # fails where the name exists: of two creators one wins
             except FileExistsError:
@@ -115,9 +116,14 @@ def replacing(path: Path) -> Iterator[Path]:
     """
     with _temporary(path) as temporary:
         yield temporary
-        with temporary.open("rb") as file:
-            os.fsync(file.fileno())  # durable before it is visible
+        _make_durable(temporary)
         temporary.replace(path)
+
+
+def _make_durable(path: Path) -> None:
+    """Have a file on the disk before it gets the name by which it is seen."""
+    with path.open("rb") as file:
+        os.fsync(file.fileno())
 
 
 @contextmanager

@@ -105,7 +105,7 @@ class Queue:
 
     @property
     def _sqs(self) -> "SQSClient":
-        found: SQSClient = client("sqs", self.region, hurried=True)
+        found: SQSClient = client("sqs", self.region, patient=False)
         return found
 
 
@@ -178,7 +178,7 @@ class ObjectArrival(QueueArrival):
 
     @property
     def _s3(self) -> "S3Client":
-        found: S3Client = client("s3", self.queue.region, hurried=True)
+        found: S3Client = client("s3", self.queue.region, patient=False)
         return found
 
 

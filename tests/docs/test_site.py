@@ -18,6 +18,7 @@ from forecast_assets.refresh import HistoryWriteError
 from forecast_assets.settings import Settings
 from forecast_assets.settings_errors import SettingsError
 from forecast_assets.tables import lake_tables
+from resources.alerts.errors import ChannelError
 from resources.api.errors import ApiError
 from resources.aws import AwsError
 from resources.cloudformation.errors import StackError
@@ -31,7 +32,7 @@ from resources.sagemaker.pipes import JobFailedError
 from tests.docs.blocks import ROOT
 
 LOADING = {"link": "href", "script": "src", "img": "src", "source": "src", "iframe": "src", "use": "href"}
-FAMILIES = {ApiError, AwsError, EiaError, LakeError, EndpointError, JobFailedError}
+FAMILIES = {ApiError, AwsError, ChannelError, EiaError, LakeError, EndpointError, JobFailedError}
 
 
 class Loads(HTMLParser):
