@@ -239,3 +239,5 @@ def _end_record(instance: dg.DagsterInstance, lost: Holder, *, by: str) -> None:
         instance.report_run_failed(
             run, f"The process of this run ({lost.pid}) died or lost its week; run {by} takes it up."
         )
+    if run is not None:  # its places among the jobs that may run at once: nobody else gives them back so soon
+        instance.event_log_storage.free_concurrency_slots_for_run(run.run_id)

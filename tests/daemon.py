@@ -134,7 +134,7 @@ class Machine(Site):
         environment: Mapping[str, str] | None = None,
         logs: Path | None = None,
     ) -> None:
-        super().__init__(folder, Path("."), logs=logs)
+        super().__init__(folder, Path(), logs=logs)
         self.home_folder = home or self.lake.root / "_dagster"
         self.home_folder.mkdir(parents=True, exist_ok=True)
         configured = yaml.safe_load((ROOT / "dagster.yaml").read_text())
