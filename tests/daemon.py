@@ -4,6 +4,7 @@ Nothing here knows what is being proved; waiting is for what happened, never for
 """
 
 import contextlib
+import functools
 import json
 import os
 import re
@@ -14,7 +15,7 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +36,11 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 sys.argv = sys.argv[1:]
 runpy.run_module(sys.argv[0], run_name="__main__", alter_sys=True)
 """
+
+_WATCHERS = """{ repositoriesOrError { ... on RepositoryConnection { nodes {
+    sensors { name sensorState { id } }
+    schedules { name scheduleState { id } }
+} } } }"""
 
 _LAUNCH = """mutation ($parameters: ExecutionParams!) {
     launchPipelineExecution(executionParams: $parameters) {
@@ -141,6 +147,7 @@ class Machine(Site):
         (self.home_folder / "dagster.yaml").write_text(yaml.safe_dump(merged(configured, instance or {})))
         self.environment |= {"FORECAST_EIA_SOURCE": str(source), "DAGSTER_HOME": str(self.home_folder)}
         self.environment |= environment or {}
+        self._history = contextlib.ExitStack()
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         logs = logs or folder
@@ -157,20 +164,28 @@ class Machine(Site):
 
     # -- its life ----------------------------------------------------------------------------------------------------
 
-    def boots(self) -> None:
-        """Start daemon and webserver, and wait until both are ready."""
-        self.daemon.start()
+    def boots(self, *, watching: bool = True) -> None:
+        """Start daemon and webserver, and wait until both are ready.
+
+        Args:
+            watching: Whether sensors and schedules are left running; stopped once, they stay so.
+        """
         self.webserver.start()
-        self.daemon_is_ready()
+        if watching:
+            self.daemon.start()
         self.webserver_is_ready()
+        if not watching:
+            self.stops_watching()
+            self.daemon.start()
+        self.daemon_is_ready()
 
     def daemon_is_ready(self) -> None:
         """Wait until every daemon thread has been heard of since the daemon's start."""
 
         def look() -> bool:
             assert self.daemon.runs(), self.daemon.said()
-            with self.instance() as instance:
-                beats, needed = instance.get_daemon_heartbeats(), instance.get_required_daemon_types()
+            beats = self.instance.get_daemon_heartbeats()
+            needed = self.instance.get_required_daemon_types()
             return all(name in beats and beats[name].timestamp >= self.daemon.started_at for name in needed)
 
         until(look, "daemon", READY_S)
@@ -196,6 +211,7 @@ class Machine(Site):
     def close(self) -> None:
         for service in (self.daemon, self.webserver):
             service.kill()
+        self._history.close()
         end(set(self.processes()) - set(self.jobs()) - self._api())  # code servers and workers: nobody waits for them
         super().close()
 
@@ -220,11 +236,10 @@ class Machine(Site):
         """The process of a run, once it has said that it started."""
 
         def look() -> int | None:
-            with self.instance() as instance:
-                for event in instance.all_logs(run_id, of_type=dg.DagsterEventType.ENGINE_EVENT):
-                    said = event.dagster_event.message if event.dagster_event else None
-                    if found := re.match(r"Started process for run \(pid: (\d+)\)", said or ""):
-                        return int(found[1])
+            for event in self.instance.all_logs(run_id, of_type=dg.DagsterEventType.ENGINE_EVENT):
+                said = event.dagster_event.message if event.dagster_event else None
+                if found := re.match(r"Started process for run \(pid: (\d+)\)", said or ""):
+                    return int(found[1])
             return None
 
         return int(until(look, f"process of run {run_id}"))
@@ -235,21 +250,18 @@ class Machine(Site):
 
     # -- its runs ----------------------------------------------------------------------------------------------------
 
-    @contextlib.contextmanager
-    def instance(self) -> Iterator[dg.DagsterInstance]:
-        """Its history, read past the webserver."""
-        with dg.DagsterInstance.from_config(str(self.home_folder)) as instance:
-            yield instance
+    @functools.cached_property
+    def instance(self) -> dg.DagsterInstance:
+        """Its history, read past the webserver; opened once, as opening it is slow."""
+        return self._history.enter_context(dg.DagsterInstance.from_config(str(self.home_folder)))
 
     def runs(self, job: str | None = None, week: str | None = None) -> list[dg.DagsterRun]:
         """Its runs, the newest first."""
         filters = dg.RunsFilter(job_name=job, tags={PARTITION_TAG: week} if week else {})
-        with self.instance() as instance:
-            return list(instance.get_runs(filters))
+        return list(self.instance.get_runs(filters))
 
     def run(self, run_id: str) -> dg.DagsterRun:
-        with self.instance() as instance:
-            found = instance.get_run_by_id(run_id)
+        found = self.instance.get_run_by_id(run_id)
         assert found is not None, run_id
         return found
 
@@ -265,6 +277,15 @@ class Machine(Site):
         assert "errors" not in content, content
         data: dict[str, Any] = content["data"]
         return data
+
+    def stops_watching(self) -> None:
+        """Stop all sensors and schedules, as a person does in the UI."""
+        for repository in self.ask(_WATCHERS)["repositoriesOrError"]["nodes"]:
+            for each in repository["sensors"]:
+                self.ask("mutation ($id: String!) { stopSensor(id: $id) { __typename } }", id=each["sensorState"]["id"])
+            for each in repository["schedules"]:
+                state = each["scheduleState"]["id"]
+                self.ask("mutation ($id: String!) { stopRunningSchedule(id: $id) { __typename } }", id=state)
 
     def launch(self, job: str, *, week: str | None = None, **tags: str) -> str:
         """Launch a job through the webserver, as its UI does; gives the id of the run."""
@@ -293,11 +314,18 @@ class Machine(Site):
         """Wait until a step of a run has begun."""
 
         def look() -> bool:
-            with self.instance() as instance:
-                started = instance.all_logs(run_id, of_type=dg.DagsterEventType.STEP_START)
+            started = self.instance.all_logs(run_id, of_type=dg.DagsterEventType.STEP_START)
             return any(event.step_key == step for event in started)
 
         until(look, f"{step} of run {run_id}")
+
+    def retry_of(self, run_id: str) -> str:
+        """The run that Dagster starts after a run that died."""
+
+        def look() -> str | None:
+            return self.run(run_id).tags.get("dagster/auto_retry_run_id")
+
+        return str(until(look, f"another attempt after run {run_id}"))
 
 
 def parent_of(pid: int) -> int | None:
