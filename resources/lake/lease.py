@@ -15,7 +15,6 @@ import uuid
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
-from pathlib import Path
 
 from resources.lake.errors import DamagedTableError, LakeError, WeekLostError
 from resources.lake.s3 import Bucket, Version
