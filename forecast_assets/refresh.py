@@ -13,6 +13,8 @@ from forecast_assets.reasons import reasons
 from forecast_assets.standing import Standing
 from resources.alerts import Alerts
 from resources.lake import LakeError
+from resources.launcher import MACHINE_TAG
+from resources.machine import machine
 from resources.sagemaker.pipes import FORCE_TAG
 
 
@@ -83,7 +85,7 @@ class Platform(Standing):
             result = self.defs.resolve_job_def(job).execute_in_process(
                 partition_key=week.isoformat() if week else None,
                 instance=instance,
-                tags={FORCE_TAG: "true"} if force else None,
+                tags={MACHINE_TAG: machine()} | ({FORCE_TAG: "true"} if force else {}),
                 run_config={"loggers": {"progress": {"config": {"quiet": quiet}}}},
                 raise_on_error=False,
             )

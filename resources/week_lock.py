@@ -19,13 +19,16 @@ from typing import IO, TYPE_CHECKING
 import dagster as dg
 
 from resources.clock import Clock
-from resources.lake import Lake, LakeError, LakeWriteError
+from resources.lake import Lake, LakeError, LakeMissingError, LakeWriteError
 
 if TYPE_CHECKING:
     from resources.lake.s3 import Bucket
 
 LEASE_S = 300.0
 """How long a run may be silent before another one may take its week in a bucket: a stalled request takes a minute."""
+
+LAKE_TAG = "forecast/lake"
+"""Which folder a run has made its week of."""
 
 _PARTITION_TAG = "dagster/partition"
 _NO_RETRY = {"dagster/max_retries": "0"}
@@ -91,6 +94,7 @@ class WeekLock(dg.ConfigurableResource):  # type: ignore[type-arg]
 
         Raises:
             WeekBusyError: Another run holds it.
+            LakeMissingError: The lake that runs of this history have written to is not there.
         """
         run = context.run
         if run is None or _PARTITION_TAG not in run.tags:
@@ -99,11 +103,13 @@ class WeekLock(dg.ConfigurableResource):  # type: ignore[type-arg]
         week = date.fromisoformat(run.tags[_PARTITION_TAG])
         since = self.clock.now().isoformat(timespec="seconds")
         try:
+            if context.instance is not None and self.lake.folder is not None:
+                _recognise(context.instance, self.lake.root, run.run_id)
             with self._held(week, run.run_id, since) as lost:
                 if lost is not None and context.instance is not None:
                     _end_record(context.instance, lost, by=run.run_id)
                 yield self
-        except WeekBusyError:
+        except (WeekBusyError, LakeMissingError):
             if context.instance is not None:  # Dagster would take it for a crash and try again
                 context.instance.add_run_tags(run.run_id, _NO_RETRY)
             raise
@@ -231,6 +237,16 @@ def _lives(pid: int) -> bool:
     return True
 
 
+def _recognise(instance: dg.DagsterInstance, root: Path, run_id: str) -> None:
+    """Refuse to begin a lake where there was one: a volume that is not mounted leaves an empty folder behind."""
+    tag = {LAKE_TAG: str(root)}
+    if not (root / "_locks").exists():
+        made = instance.get_runs(dg.RunsFilter(tags=tag, statuses=[dg.DagsterRunStatus.SUCCESS]), limit=1)
+        if made:
+            raise LakeMissingError(root, made[0].run_id)
+    instance.add_run_tags(run_id, tag)
+
+
 def _end_record(instance: dg.DagsterInstance, lost: Holder, *, by: str) -> None:
     """Record that a run ended with its process: Dagster counts it as running for ever, and others queue behind it."""
     run = instance.get_run_by_id(lost.run_id)
@@ -239,3 +255,5 @@ def _end_record(instance: dg.DagsterInstance, lost: Holder, *, by: str) -> None:
         instance.report_run_failed(
             run, f"The process of this run ({lost.pid}) died or lost its week; run {by} takes it up."
         )
+    if run is not None:  # its places among the jobs that may run at once: nobody else gives them back so soon
+        instance.event_log_storage.free_concurrency_slots_for_run(run.run_id)

@@ -63,6 +63,23 @@ class LakeWriteError(LakeError):
         )
 
 
+class LakeMissingError(LakeError):
+    """A folder that held a lake holds none.
+
+    Attributes:
+        where: The folder.
+        run_id: A run that has made a week of it.
+    """
+
+    def __init__(self, where: object, run_id: str) -> None:
+        self.where, self.run_id = str(where), run_id
+        super().__init__(
+            f"there is no lake in {where}, though run {run_id} has made a week of it: a volume that is not mounted? "
+            "Nothing was written. Bring it back, then run `forecast refresh` again; if it was removed on purpose, give "
+            "the new one a new DAGSTER_HOME"
+        )
+
+
 class LakeAccessError(LakeError):
     """A bucket cannot be read or written.
 

@@ -15,10 +15,10 @@ import uuid
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
-from pathlib import Path
 
 from resources.lake.errors import DamagedTableError, LakeError, WeekLostError
 from resources.lake.s3 import Bucket, Version
+from resources.machine import machine
 
 
 @dataclass(frozen=True)
@@ -195,20 +195,6 @@ def _taken(bucket: Bucket, key: str, wanted: Tenure, elapsed: Callable[[], float
 
 def _next(wanted: Tenure, token: int) -> Tenure:
     return Tenure(token + 1, wanted.holder, wanted.lasts_s, wanted.process)
-
-
-def machine() -> str:
-    """What tells the processes of this machine from those of others: its name, boot and table of processes.
-
-    Containers can share a name, and a process id means something in its own table only.
-    """
-    parts = [os.uname().nodename]
-    with contextlib.suppress(OSError):  # elsewhere than on Linux the name has to do
-        parts += [
-            Path("/proc/sys/kernel/random/boot_id").read_text().strip(),
-            str(Path("/proc/self/ns/pid").readlink()),
-        ]
-    return " ".join(parts)
 
 
 def _died_here(process: Mapping[str, object]) -> bool:

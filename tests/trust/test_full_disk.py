@@ -36,14 +36,16 @@ def mounting_works() -> bool:
     return subprocess.run(command, capture_output=True, check=False).returncode == 0
 
 
-def on_a_small_disk(name: str, folder: Path, *, size: str, arguments: tuple[str, ...] = ()) -> None:
-    """Run a function of this file on a disk of its own."""
+def on_a_small_disk(
+    name: str, folder: Path, *, size: str, arguments: tuple[str, ...] = (), script: str = __file__
+) -> None:
+    """Run a function of this file, or of another, on a disk of its own."""
     if not mounting_works():
         pytest.skip("this machine lets nobody mount a tmpfs in a namespace")
     folder.mkdir()
-    script = [sys.executable, "-W", "ignore", __file__, name, str(folder), *arguments]
+    command = [sys.executable, "-W", "ignore", script, name, str(folder), *arguments]
     done = subprocess.run(
-        ["unshare", "-Urm", "sh", "-c", MOUNTED, "sh", size, str(folder), *script],
+        ["unshare", "-Urm", "sh", "-c", MOUNTED, "sh", size, str(folder), *command],
         capture_output=True,
         text=True,
         check=False,

@@ -1,0 +1,108 @@
+"""The launcher of runs: Dagster's own, which also tells whether the process of a run still lives.
+
+Dagster's counts a run as running until somebody says otherwise, and nobody does once its process and the code server
+that watched it have died together: with a machine, for one. The run would block the queue for its week for ever.
+`dagster.yaml` names this class; the daemon then asks it about every run, ends those whose process is gone and starts
+them again.
+"""
+
+import json
+import os
+import subprocess
+import time
+from pathlib import Path
+
+import dagster as dg
+from dagster._core.launcher import CheckRunHealthResult, DefaultRunLauncher, LaunchRunContext, WorkerStatus
+
+from resources.machine import machine
+
+MACHINE_TAG = "forecast/machine"
+"""Where the process of a run is: see `machine`."""
+
+_CODE_SERVER_TAG = ".dagster/grpc_info"
+_MAX_RETRIES_TAG = "dagster/max_retries"
+_HERE = {"localhost", "127.0.0.1", "::1"}
+_CLOCK_SLACK_S = 60.0
+_TICKS_A_SECOND = os.sysconf("SC_CLK_TCK")
+
+
+class WatchedRunLauncher(DefaultRunLauncher):
+    """Dagster's launcher, asked whether runs still live."""
+
+    @property
+    def supports_check_run_worker_health(self) -> bool:
+        """So that the daemon asks."""
+        return True
+
+    def launch_run(self, context: LaunchRunContext) -> None:
+        """Launch a run, and note on which machine that is."""
+        self._instance.add_run_tags(context.dagster_run.run_id, {MACHINE_TAG: machine()})
+        super().launch_run(context)
+
+    def check_run_worker_health(self, run: dg.DagsterRun) -> CheckRunHealthResult:
+        """Whether the process of a run that has started is alive.
+
+        What runs elsewhere cannot be asked and counts as alive, until `max_runtime_seconds` ends it.
+        """
+        place = run.tags.get(MACHINE_TAG)
+        here = machine()
+        if place is None or not _is_local(run) or place.split()[0] != here.split()[0]:
+            return CheckRunHealthResult(WorkerStatus.RUNNING, "its process is not on this machine: it cannot be asked")
+        if place != here:
+            return self._dead(run, "its machine was started again")
+        process = self._process(run.run_id)
+        if process is None:  # it has not said yet who it is
+            return CheckRunHealthResult(WorkerStatus.RUNNING)
+        pid, said_at = process
+        age_s = age_of(pid)
+        if age_s is None:
+            return self._dead(run, f"its process ({pid}) is gone")
+        if age_s < time.time() - said_at - _CLOCK_SLACK_S:
+            return self._dead(run, f"its process ({pid}) is gone, and another one has its number")
+        return CheckRunHealthResult(WorkerStatus.RUNNING)
+
+    def _dead(self, run: dg.DagsterRun, why: str) -> CheckRunHealthResult:
+        if _CODE_SERVER_TAG not in run.tags:  # a command ran it: nobody but its user can start it again
+            self._instance.add_run_tags(run.run_id, {_MAX_RETRIES_TAG: "0"})
+        return CheckRunHealthResult(WorkerStatus.NOT_FOUND, why)
+
+    def _process(self, run_id: str) -> tuple[int, float] | None:
+        """The process of a run by number, and the time at which it said so."""
+        for entry in self._instance.all_logs(run_id, of_type=dg.DagsterEventType.ENGINE_EVENT):
+            event = entry.dagster_event
+            pid = event.engine_event_data.metadata.get("pid") if event is not None else None
+            if pid is not None:
+                return int(str(pid.value)), entry.timestamp
+        return None
+
+
+def _is_local(run: dg.DagsterRun) -> bool:
+    """Whether the code server that started a run, if one did, is on the machine of the daemon."""
+    server = json.loads(run.tags.get(_CODE_SERVER_TAG, "{}"))
+    return "socket" in server or server.get("host", "localhost") in {*_HERE, os.uname().nodename}
+
+
+def age_of(pid: int) -> float | None:
+    """Seconds since a process started; None where it has ended."""
+    if Path("/proc/self/stat").exists():
+        try:
+            fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+        except (FileNotFoundError, ProcessLookupError):
+            return None
+        uptime_s = float(Path("/proc/uptime").read_text().split()[0])
+        return None if fields[0] in "ZX" else uptime_s - int(fields[19]) / _TICKS_A_SECOND
+    shown = subprocess.run(
+        ["/bin/ps", "-o", "stat=,etime=", "-p", str(pid)], capture_output=True, text=True, check=False
+    )
+    state, _, elapsed = shown.stdout.strip().partition(" ")
+    return None if not state or state.startswith("Z") else _seconds(elapsed.strip())
+
+
+def _seconds(elapsed: str) -> float:
+    """What `ps` means by `[[days-]hours:]minutes:seconds`."""
+    days, _, clock = elapsed.rpartition("-")
+    total = 0
+    for part in clock.split(":"):
+        total = 60 * total + int(part)
+    return float(86_400 * int(days or 0) + total)

@@ -1,0 +1,137 @@
+"""Whether the process of a run lives: asked of real processes and of a real history."""
+
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import dagster as dg
+import pytest
+import yaml
+from dagster._core.events import EngineEventData
+from dagster._core.launcher import WorkerStatus
+from dagster._core.storage.dagster_run import DagsterRunStatus
+from dagster._core.test_utils import create_run_for_test
+
+from resources.launcher import MACHINE_TAG, WatchedRunLauncher, age_of
+from resources.machine import machine
+from tests.world import ROOT
+
+SERVER = {".dagster/grpc_info": json.dumps({"host": "localhost", "socket": "/tmp/code"})}
+
+
+@pytest.fixture(scope="module")
+def instance(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dg.DagsterInstance]:
+    """A history that the project's own configuration describes."""
+    home = tmp_path_factory.mktemp("history")
+    (home / "dagster.yaml").write_text((ROOT / "dagster.yaml").read_text())
+    with dg.DagsterInstance.from_config(str(home)) as found:
+        yield found
+
+
+@pytest.fixture
+def sleeper() -> Iterator[subprocess.Popen[bytes]]:
+    with subprocess.Popen([sys.executable, "-S", "-c", "import sys; sys.stdin.read()"], stdin=subprocess.PIPE) as found:
+        yield found
+        found.kill()
+
+
+def started(instance: dg.DagsterInstance, pid: int | None, **tags: str) -> dg.DagsterRun:
+    """A run that a process has taken up."""
+    run = create_run_for_test(
+        instance, "weekly_refresh", status=DagsterRunStatus.STARTED, tags={MACHINE_TAG: machine(), **tags}
+    )
+    if pid is not None:
+        instance.report_engine_event(f"Started process for run (pid: {pid}).", run, EngineEventData.in_process(pid))
+    return run
+
+
+def health(instance: dg.DagsterInstance, run: dg.DagsterRun) -> tuple[WorkerStatus, str]:
+    launcher = instance.run_launcher
+    assert isinstance(launcher, WatchedRunLauncher)
+    assert launcher.supports_check_run_worker_health
+    found = launcher.check_run_worker_health(run)
+    return found.status, found.msg or ""
+
+
+def test_a_run_is_running_while_its_process_lives(
+    instance: dg.DagsterInstance, sleeper: subprocess.Popen[bytes]
+) -> None:
+    assert health(instance, started(instance, sleeper.pid, **SERVER))[0] is WorkerStatus.RUNNING
+
+
+def test_a_run_is_gone_with_its_process_even_before_that_is_waited_for(
+    instance: dg.DagsterInstance, sleeper: subprocess.Popen[bytes]
+) -> None:
+    run = started(instance, sleeper.pid, **SERVER)
+    sleeper.kill()
+    os.waitid(os.P_PID, sleeper.pid, os.WEXITED | os.WNOWAIT)  # a zombie from here on
+    for _ in range(2):
+        assert health(instance, run) == (WorkerStatus.NOT_FOUND, f"its process ({sleeper.pid}) is gone")
+        sleeper.wait()
+
+
+def test_a_later_process_of_the_same_number_is_not_taken_for_it(
+    instance: dg.DagsterInstance, sleeper: subprocess.Popen[bytes], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = time.time() - 3600
+    with monkeypatch.context() as patch:
+        patch.setattr(time, "time", lambda: before)
+        run = started(instance, sleeper.pid, **SERVER)
+    status, said = health(instance, run)
+    assert status is WorkerStatus.NOT_FOUND
+    assert said == f"its process ({sleeper.pid}) is gone, and another one has its number"
+
+
+def test_a_run_from_before_the_machine_was_started_again_is_gone(instance: dg.DagsterInstance) -> None:
+    before = f"{os.uname().nodename} 1c0ffee5-0000-4000-8000-000000000000 pid:[1]"
+    run = started(instance, os.getpid(), **SERVER, **{MACHINE_TAG: before})
+    assert health(instance, run) == (WorkerStatus.NOT_FOUND, "its machine was started again")
+
+
+@pytest.mark.parametrize(
+    "tags",
+    [
+        pytest.param({MACHINE_TAG: "elsewhere 1 2"}, id="machine"),
+        pytest.param({".dagster/grpc_info": json.dumps({"host": "code.example", "port": 4266})}, id="code server"),
+    ],
+)
+def test_what_runs_elsewhere_is_not_judged_by_the_processes_of_this_machine(
+    instance: dg.DagsterInstance, tags: dict[str, str]
+) -> None:
+    status, said = health(instance, started(instance, 2**22 + 1, **{**SERVER, **tags}))
+    assert status is WorkerStatus.RUNNING
+    assert "cannot be asked" in said
+
+
+def test_a_run_that_has_not_named_its_process_is_given_time(instance: dg.DagsterInstance) -> None:
+    assert health(instance, started(instance, None, **SERVER))[0] is WorkerStatus.RUNNING
+
+
+def test_a_command_that_died_is_not_started_again_behind_its_users_back(instance: dg.DagsterInstance) -> None:
+    run = started(instance, 2**22 + 1)
+    assert health(instance, run)[0] is WorkerStatus.NOT_FOUND
+    found = instance.get_run_by_id(run.run_id)
+    assert found is not None
+    instance.report_run_failed(found)
+    ended = instance.get_run_by_id(run.run_id)
+    assert ended is not None
+    assert ended.tags["dagster/will_retry"] == "false"
+
+
+def test_the_age_of_a_process_is_read_off_the_machine() -> None:
+    assert age_of(2**22 + 1) is None
+    age_s = age_of(os.getpid())
+    assert age_s is not None
+    assert 0 < age_s < 86_400
+
+
+def test_daemon_and_webserver_find_the_launcher_wherever_they_are_started(tmp_path: Path) -> None:
+    """It is a module of this distribution, not of the folder that a process is started in."""
+    configured = yaml.safe_load((ROOT / "dagster.yaml").read_text())["run_launcher"]
+    code = f"import importlib; print(importlib.import_module({configured['module']!r}).{configured['class']}.__name__)"
+    done = subprocess.run([sys.executable, "-P", "-c", code], cwd=tmp_path, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == WatchedRunLauncher.__name__
