@@ -65,12 +65,16 @@ class Postgres:
         """What `docs/deployment/dagster.postgres.yaml` reads."""
         return {
             "DAGSTER_PG_HOST": "127.0.0.1",
+            "DAGSTER_PG_PORT": str(self.port),
             "DAGSTER_PG_DB": DATABASE,
             "DAGSTER_PG_USERNAME": USER,
             "DAGSTER_PG_PASSWORD": self.password,
         }
 
     def start(self) -> None:
+        """Start it unless it runs, and wait until it takes connections."""
+        if self._server is not None:
+            return
         settings = [f"-c{each}" for each in (*_FAST, f"port={self.port}", "listen_addresses=127.0.0.1")]
         with (self._folder / "log").open("ab") as log:
             self._server = subprocess.Popen(
