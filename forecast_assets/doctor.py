@@ -2,23 +2,29 @@
 
 import os
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from importlib import metadata
 
-from forecast_assets.findings import Finding, bucket_finding
+from forecast_assets.findings import Finding, asked, bucket_finding
 from forecast_assets.refresh import Platform
 from forecast_assets.serving import model_endpoint, newest_approved
 from forecast_assets.settings_file import settings_file
+from forecast_assets.watchkeeping import examine_watch
 from resources.api.errors import KEY_VARIABLE
-from resources.aws import AwsError, asking, client
+from resources.aws import asking, client
 from resources.eia.errors import EiaError
-from resources.lake import Lake, LakeError
+from resources.lake import Lake
 
-_EXTRAS = (("aws", "dagster-aws"), ("sagemaker", "sagemaker"), ("tuning", "optuna"))
+_EXTRAS = (
+    ("aws", "dagster-aws"),
+    ("postgres", "dagster-postgres"),
+    ("sagemaker", "sagemaker"),
+    ("tuning", "optuna"),
+)
 
 
 def examine(platform: Platform) -> Iterator[Finding]:
-    """Look at the deployment: settings, lake, source, registry, endpoint, API, extras."""
+    """Look at the deployment: settings, lake, source, registry, endpoint, API, what runs it, extras."""
     settings = platform.settings
     version = metadata.version("forecast-assets")
     python = ".".join(map(str, sys.version_info[:3]))
@@ -28,35 +34,26 @@ def examine(platform: Platform) -> Iterator[Finding]:
     yield Finding("ok", "Settings", f"{settings_file()}, compute {settings.compute}, search {settings.search}")
     yield Finding("ok", "Series", ", ".join(settings.series_ids))
     if settings.compute == "aws":
-        account = _asked("Credentials", lambda: _account(settings.region))
+        account = asked("Credentials", lambda: _account(settings.region))
         yield account
         if account.state == "ok":
             yield from _of_a_deployment(platform)
     else:
         yield from _of_a_deployment(platform)
+    yield from examine_watch(platform)
     yield from (_extra(name, package) for name, package in _EXTRAS)
 
 
 def _of_a_deployment(platform: Platform) -> Iterator[Finding]:
-    yield _asked("Lake", lambda: _lake(platform.lake))
+    yield asked("Lake", lambda: _lake(platform.lake))
     if platform.lake.folder is None:
         bucket = platform.lake.bucket.name
-        yield _asked("Bucket", lambda: bucket_finding(bucket, platform.settings.region))
-    yield _asked("EIA", lambda: _source(platform))
+        yield asked("Bucket", lambda: bucket_finding(bucket, platform.settings.region))
+    yield asked("EIA", lambda: _source(platform))
     yield _key(platform)
-    yield _asked("Registry", lambda: _registry(platform))
-    yield _asked("Endpoint", lambda: _endpoint(platform))
-    yield _asked("API", lambda: _api(platform))
-
-
-def _asked(what: str, ask: Callable[[], Finding]) -> Finding:
-    """What is found, or why that cannot be told."""
-    from botocore.exceptions import ClientError
-
-    try:
-        return ask()
-    except (LakeError, AwsError, ClientError) as error:
-        return Finding("fail", what, str(error), "See the message")
+    yield asked("Registry", lambda: _registry(platform))
+    yield asked("Endpoint", lambda: _endpoint(platform))
+    yield asked("API", lambda: _api(platform))
 
 
 def _account(region: str) -> Finding:

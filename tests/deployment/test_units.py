@@ -113,10 +113,7 @@ def machine(tmp_path_factory: pytest.TempPathFactory, shared_data: Path) -> Iter
 @pytest.mark.slow
 def test_the_commands_come_up_with_every_sensor_and_schedule_running(machine: Machine) -> None:
     until(machine.well, what="the daemons")
-    [repository] = machine.ask(
-        """{ repositoriesOrError { ... on RepositoryConnection { nodes {
-            sensors { name sensorState { status } } schedules { name scheduleState { status } } } } } }"""
-    )["repositoriesOrError"]["nodes"]
+    [repository] = machine.repositories()
     found = {each["name"]: each["sensorState"]["status"] for each in repository["sensors"]}
     found |= {each["name"]: each["scheduleState"]["status"] for each in repository["schedules"]}
     settings = load_settings()

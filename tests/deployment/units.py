@@ -104,6 +104,7 @@ class Machine:
         for service in SERVICES:
             self.start(service)
         until(self.answers, what="the webserver")
+        until(self.repositories, what="the code location, which may come up after the webserver")
 
     def close(self) -> None:
         """Take down the services, then whatever a code server has left in its session."""
@@ -138,6 +139,14 @@ class Machine:
             content = json.load(answer)
         assert "errors" not in content, content
         return dict(content["data"])
+
+    def repositories(self) -> list[dict[str, Any]]:
+        """What is loaded, with its sensors and schedules."""
+        found = self.ask(
+            """{ repositoriesOrError { ... on RepositoryConnection { nodes {
+                sensors { name sensorState { status } } schedules { name scheduleState { status } } } } } }"""
+        )
+        return list(found["repositoriesOrError"]["nodes"])
 
     def launch(self, job: str, **tags: str) -> str:
         """Queue a job; its run's id."""
