@@ -181,7 +181,15 @@ class Machine:
             status = self.status(run)
             return status if status in {"SUCCESS", "FAILURE", "CANCELED"} else None
 
-        return str(until(end, what=f"the end of run {run}", seconds=seconds))
+        try:
+            return str(until(end, what=f"the end of run {run}", seconds=seconds))
+        except AssertionError as error:
+            raise AssertionError(f"{error}: {self.events(run)[-5:]}") from None
+
+    def events(self, run: str) -> list[str]:
+        """What a run has said."""
+        asked = "query ($id: ID!) { logsForRun(runId: $id) { ... on EventConnection { events { ... on MessageEvent { message } } } } }"
+        return [each.get("message", "") for each in self.ask(asked, id=run)["logsForRun"]["events"]]
 
     def well(self) -> bool:
         """Whether every daemon that is needed says that it is."""
