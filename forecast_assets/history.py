@@ -109,9 +109,19 @@ def dagster_home(lake: Lake) -> Path:
 
 
 def postgres_of(home: Path) -> Postgres | None:
-    """The PostgreSQL that a home keeps its history in; None where that is SQLite."""
+    """The PostgreSQL that a home keeps its history in; None where that is SQLite.
+
+    Raises:
+        HistoryUnreachableError: Its `dagster.yaml` cannot be read.
+    """
     file = home / "dagster.yaml"
-    storage = (yaml.safe_load(file.read_text()) or {}).get("storage", {}) if file.is_file() else {}
+    if not file.is_file():
+        return None
+    try:
+        config = yaml.safe_load(file.read_text())
+    except (OSError, yaml.YAMLError) as error:
+        raise HistoryUnreachableError(str(home), f"{file}: {error}", "correct the file") from error
+    storage = (config or {}).get("storage") or {}
     return Postgres(storage["postgres"]) if "postgres" in storage else None
 
 

@@ -1,4 +1,4 @@
-"""What the doctor finds of a platform that runs by itself: history, daemon, sensors, runs, disk, alerts, clock, landing."""
+"""What the doctor finds of what runs the platform: history, daemon, sensors, runs, disk, alerts, clock, landing."""
 
 import os
 import shutil
@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
-from forecast_assets.findings import Finding, asked
+from forecast_assets.findings import Finding, State, asked
 from forecast_assets.history import HistoryUnreachableError, dagster_home, database_said, postgres_of, write_errors
 from forecast_assets.refresh import Platform
 from forecast_assets.settings import Settings
@@ -57,9 +57,8 @@ def _of_dagster(platform: Platform, home: Path) -> Iterator[Finding]:
     if not (home / "dagster.yaml").exists():
         yield Finding("ok", "History", f"none in {home} yet", "`forecast refresh` or `forecast ui` begins it")
         return
-    postgres = postgres_of(home)
     try:
-        if postgres is not None:
+        if (postgres := postgres_of(home)) is not None:
             postgres.check()
         with dg.DagsterInstance.from_config(str(home)) as instance:
             yield _schema(instance, postgres.where if postgres else f"SQLite in {home}")
@@ -70,8 +69,11 @@ def _of_dagster(platform: Platform, home: Path) -> Iterator[Finding]:
             yield _runs(instance, watched=watched)
     except HistoryUnreachableError as error:
         yield Finding("fail", "History", str(error), "See the message")
-    except (dg.DagsterInvalidConfigError, *write_errors()) as error:
-        yield Finding("fail", "History", f"{home}: {database_said(error)}", f"Correct {home / 'dagster.yaml'}")
+    except write_errors() as error:
+        yield Finding("fail", "History", f"{home}: {database_said(error)}", "See the message")
+    except dg.DagsterInvalidConfigError as error:
+        reason = error.errors[0].message if error.errors else str(error)
+        yield Finding("fail", "History", f"{home}: {_first_line(reason)}", f"Correct {home / 'dagster.yaml'}")
 
 
 def _schema(instance: dg.DagsterInstance, where: str) -> Finding:
@@ -105,7 +107,7 @@ def _daemon(instance: dg.DagsterInstance, heard_s: float | None) -> Finding:
             "fail" if kept else "warn",
             "Daemon",
             f"last heard of {ago} ago: no sensor, schedule or queued run is looked after",
-            "Start the service petroleum-daemon" if kept else "Start `forecast ui` if weeks shall be made by themselves",
+            "Start the daemon" if kept else "Start `forecast ui` if weeks shall be made by themselves",
         )
     wrong = []
     for kind, status in instance.get_daemon_statuses().items():
@@ -157,9 +159,7 @@ def _last_failure(instance: dg.DagsterInstance, state: "InstigatorState") -> str
 def _runs(instance: dg.DagsterInstance, *, watched: bool) -> Finding:
     status = dg.DagsterRunStatus
     records = instance.get_run_records(
-        dg.RunsFilter(
-            statuses=[status.QUEUED, status.NOT_STARTED, status.STARTING, status.STARTED, status.CANCELING]
-        ),
+        dg.RunsFilter(statuses=[status.QUEUED, status.NOT_STARTED, status.STARTING, status.STARTED, status.CANCELING]),
         limit=100,
     )
     wrong = []
@@ -183,7 +183,7 @@ def _disk(platform: Platform, home: Path) -> Finding:
     places = [home] if platform.lake.folder is None else [home, platform.lake.root]
     free = {str(path): shutil.disk_usage(_existing(path)).free for path in places}
     path, least = min(free.items(), key=lambda item: item[1])
-    state = "fail" if least < _FULL_BYTES else "warn" if least < _LOW_BYTES else "ok"
+    state: State = "fail" if least < _FULL_BYTES else "warn" if least < _LOW_BYTES else "ok"
     remedy = "" if state == "ok" else "Free space: a full disk fails runs, and nothing half-written is kept"
     return Finding(state, "Disk", f"{least / _GIB:.1f} GiB free for {path}", remedy)
 
@@ -198,7 +198,7 @@ def _alerts(platform: Platform) -> Finding:
     channels += ["the SNS topic"] if platform.settings.alerts.topic_arn else []
     told = f"go to {' and '.join(channels)}" if channels else "reach nobody: no channel is set"
     alerts: Alerts = (platform.defs.resources or {})["alerts"]
-    if (keys := alerts.open_keys()):
+    if keys := alerts.open_keys():
         return Finding("warn", "Alerts", f"{told}; open: {', '.join(keys)}", "What each means is in the documentation")
     if channels:
         return Finding("ok", "Alerts", f"{told}; none is open")
@@ -232,7 +232,13 @@ def _ago(seconds: float) -> str:
     if seconds < 120:
         return f"{max(seconds, 0):.0f} s"
     span = timedelta(seconds=round(seconds))
-    return f"{span.days} days" if span.days > 1 else f"{seconds / 3600:.1f} h" if seconds > 7200 else f"{seconds / 60:.0f} min"
+    return (
+        f"{span.days} days"
+        if span.days > 1
+        else f"{seconds / 3600:.1f} h"
+        if seconds > 7200
+        else f"{seconds / 60:.0f} min"
+    )
 
 
 def _first_line(text: str) -> str:

@@ -25,7 +25,9 @@ def installed() -> Path:
     folders = [path for pattern in _FOLDERS for path in Path("/").glob(pattern[1:]) if (path / "postgres").exists()]
     if not folders:
         pytest.skip("PostgreSQL is not installed: no `postgres` in PATH or the usual folders")
-    return max(folders, key=lambda path: [int(part) for part in path.as_posix().replace("-", "/").split("/") if part.isdigit()])
+    return max(
+        folders, key=lambda path: [int(part) for part in path.as_posix().replace("-", "/").split("/") if part.isdigit()]
+    )
 
 
 class Postgres:
@@ -107,11 +109,30 @@ class Postgres:
         done = self._run("pg_dump", "-h", "127.0.0.1", "-p", str(self.port), "-U", USER, "-Fp", DATABASE)
         target.write_text(done.stdout)
 
+    def restore(self, dump: Path) -> None:
+        """Take a dump into the empty database."""
+        self._run(
+            "psql",
+            "-h",
+            "127.0.0.1",
+            "-p",
+            str(self.port),
+            "-U",
+            USER,
+            "-v",
+            "ON_ERROR_STOP=1",
+            "-q",
+            DATABASE,
+            given=dump.read_text(),
+        )
+
     def close(self) -> None:
         self.stop()
         shutil.rmtree(self._folder)
 
-    def _run(self, program: str, *arguments: str, check: bool = True) -> "subprocess.CompletedProcess[str]":
+    def _run(
+        self, program: str, *arguments: str, check: bool = True, given: str = ""
+    ) -> "subprocess.CompletedProcess[str]":
         done = subprocess.run(
             [str(self._programs / program), *arguments],
             env={
@@ -122,6 +143,7 @@ class Postgres:
             },
             user=self._user,
             cwd=self._folder,
+            input=given,
             capture_output=True,
             text=True,
             timeout=120,

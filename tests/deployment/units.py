@@ -34,7 +34,7 @@ def read(name: str) -> Unit:
     return unit
 
 
-def until(look: Callable[[], Any], *, what: str, seconds: float = 120) -> Any:
+def until(look: Callable[[], Any], *, what: str, seconds: float = 300) -> Any:
     """The first answer that is neither None nor False."""
     deadline = time.monotonic() + seconds
     while not (found := look()):
@@ -78,7 +78,16 @@ class Machine:
         return kept | {key: self.here(value) for key, _, value in said} | self.environment
 
     def start(self, service: str) -> None:
-        [command] = read(f"{service}.service")["Service"]["ExecStart"]
+        unit = read(f"{service}.service")["Service"]
+        [command] = unit["ExecStart"]
+        for before in unit.get("ExecStartPre", []):
+            subprocess.run(
+                shlex.split(self.here(before)),
+                env=self.variables(service),
+                capture_output=True,
+                timeout=float(unit["TimeoutStartSec"][0]),
+                check=True,
+            )
         with (self.state / f"{service}.log").open("ab") as log:
             self._running[service] = subprocess.Popen(
                 shlex.split(self.here(command)),
@@ -104,7 +113,7 @@ class Machine:
         for service in SERVICES:
             self.start(service)
         until(self.answers, what="the webserver")
-        until(self.repositories, what="the code location, which may come up after the webserver")
+        until(self.repositories, what="the code location")
 
     def close(self) -> None:
         """Take down the services, then whatever a code server has left in its session."""
@@ -176,7 +185,7 @@ class Machine:
         asked = "query ($id: ID!) { runOrError(runId: $id) { ... on Run { status } } }"
         return str(self.ask(asked, id=run)["runOrError"]["status"])
 
-    def ended(self, run: str, *, seconds: float = 240) -> str:
+    def ended(self, run: str, *, seconds: float = 400) -> str:
         def end() -> str | None:
             status = self.status(run)
             return status if status in {"SUCCESS", "FAILURE", "CANCELED"} else None
@@ -188,7 +197,8 @@ class Machine:
 
     def events(self, run: str) -> list[str]:
         """What a run has said."""
-        asked = "query ($id: ID!) { logsForRun(runId: $id) { ... on EventConnection { events { ... on MessageEvent { message } } } } }"
+        asked = """query ($id: ID!) { logsForRun(runId: $id) {
+            ... on EventConnection { events { ... on MessageEvent { message } } } } }"""
         return [each.get("message", "") for each in self.ask(asked, id=run)["logsForRun"]["events"]]
 
     def well(self) -> bool:

@@ -10,14 +10,20 @@ from pathlib import Path
 
 import dagster as dg
 import pytest
+from dagster._core.definitions.run_request import InstigatorType
 from dagster._core.remote_origin import (
     GrpcServerCodeLocationOrigin,
     RemoteInstigatorOrigin,
     RemoteJobOrigin,
     RemoteRepositoryOrigin,
 )
-from dagster._core.scheduler.instigation import InstigatorState, InstigatorStatus, SensorInstigatorData, TickData, TickStatus
-from dagster._core.definitions.run_request import InstigatorType
+from dagster._core.scheduler.instigation import (
+    InstigatorState,
+    InstigatorStatus,
+    SensorInstigatorData,
+    TickData,
+    TickStatus,
+)
 from dagster._core.utils import make_new_run_id
 from dagster._daemon.types import DaemonHeartbeat
 from dagster._utils.error import SerializableErrorInfo
@@ -93,7 +99,15 @@ def ticks(instance: dg.DagsterInstance, status: TickStatus, error: str = "") -> 
     instance.add_instigator_state(of)
     said = SerializableErrorInfo(message=error, stack=[], cls_name=None) if error else None
     instance.create_tick(
-        TickData(of.instigator_origin_id, "approvals", InstigatorType.SENSOR, status, time.time(), error=said, selector_id=of.selector_id)
+        TickData(
+            of.instigator_origin_id,
+            "approvals",
+            InstigatorType.SENSOR,
+            status,
+            time.time(),
+            error=said,
+            selector_id=of.selector_id,
+        )
     )
 
 
