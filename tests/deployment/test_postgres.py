@@ -188,6 +188,10 @@ def test_what_watches_keeps_its_ticks_there(machine: Machine, postgres: Postgres
         what="a tick of every sensor",
     )
     assert int(postgres.ask("select count(*) from daemon_heartbeats")[0]) >= 4
+    doctor = machine.forecast("doctor")
+    assert doctor.returncode == 0, doctor.stdout
+    for words in (f"PostgreSQL at 127.0.0.1:{postgres.port}, database dagster", "every part of it well"):
+        assert words in doctor.stdout
 
 
 @pytest.mark.slow
@@ -215,3 +219,29 @@ def test_the_server_is_restarted_in_the_middle_of_a_run(machine: Machine, postgr
     machine.ended(run, seconds=600)
     assert machine.ended(machine.launch("weekly_refresh", **{"dagster/partition": WEEK})) == "SUCCESS"
     until(machine.well, what="the daemons")
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+def test_a_command_whose_server_goes_away_says_so_and_the_next_one_goes_on(
+    home: Path, postgres: Postgres, shared_data: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given = {**SMALL, **postgres.environment, "FORECAST_EIA_SOURCE": str(shared_data / "weekly")}
+    for name, value in given.items():
+        monkeypatch.setenv(name, value)
+    command = [str(Path(sys.executable).with_name("forecast")), "refresh", "--week", WEEK]
+    with dg.DagsterInstance.get() as instance:
+        assert instance.get_runs_count() >= 0, "there are tables to look at"
+    count = "select count(*) from runs where status = 'STARTED'"
+    before = postgres.ask(count)
+    running = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    until(lambda: postgres.ask(count) != before, what="the start of the run")
+    postgres.stop()
+    _, said = running.communicate(timeout=400)
+    postgres.start()
+    assert running.returncode == 1
+    assert f"Error: Dagster cannot keep its history in PostgreSQL at 127.0.0.1:{postgres.port}" in said
+    assert "Traceback" not in said
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=400, check=False)
+    assert done.returncode == 0, done.stderr
+    subprocess.run([*command[:1], "endpoint", "stop"], cwd=ROOT, capture_output=True, timeout=100, check=True)

@@ -187,7 +187,10 @@ class Machine:
 
     def ended(self, run: str, *, seconds: float = 400) -> str:
         def end() -> str | None:
-            status = self.status(run)
+            try:
+                status = self.status(run)
+            except urllib.error.HTTPError:  # once for each connection to a database that was restarted
+                return None
             return status if status in {"SUCCESS", "FAILURE", "CANCELED"} else None
 
         try:
