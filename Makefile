@@ -66,7 +66,7 @@ format: $(DEV)
 
 # --strict: without it a package that the service does not answer for counts as sound.
 audit: $(DEV) ## known vulnerabilities of everything that is pinned; asks the package index
-	for set in base dev processing training serving gateway ministack sagemaker; do \
+	for set in base dev dagster processing training serving gateway ministack sagemaker; do \
 		.venv/bin/pip-audit --strict --disable-pip --require-hashes --progress-spinner off -r requirements/$$set.txt || exit 1; done
 
 # Compiled with uv (not installed by the project), hashes for every platform, no index written into the files.
@@ -77,6 +77,7 @@ requirements:
 	$(COMPILE) pyproject.toml --extra build -c requirements/dev.txt -o requirements/base.txt
 	for image in processing training serving gateway; do \
 		$(COMPILE) --group $$image -c requirements/dev.txt -o requirements/$$image.txt; done
+	$(COMPILE) pyproject.toml --extra build --extra postgres -c requirements/dev.txt -o requirements/dagster.txt
 	$(COMPILE) pyproject.toml --extra sagemaker -o requirements/sagemaker.txt
 	$(COMPILE) --group ministack -o requirements/ministack.txt
 

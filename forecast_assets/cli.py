@@ -24,6 +24,7 @@ from forecast_assets.commands.aws import aws
 from forecast_assets.commands.images import images
 from forecast_assets.commands.pipeline import pipeline
 from forecast_assets.commands.support import Week, err, explained, open_platform, out
+from forecast_assets.history import HistoryWriteError, dagster_home, database_said, postgres_of, write_errors
 from forecast_assets.lake import configured_lake
 from resources.lake import Lake
 from resources.lake.folder import replacing
@@ -256,32 +257,31 @@ def forecast_json(table: "pd.DataFrame", week: date) -> dict[str, Any]:
 
 
 def _dagster_home(lake: Lake) -> Path:
-    """Dagster's home, with this project's `dagster.yaml` in it: `DAGSTER_HOME`, or a folder for this lake.
+    """Dagster's home, with this project's `dagster.yaml` in it unless whoever has set `DAGSTER_HOME` has put one there.
 
-    A lake is a world of its own; its history in Dagster's UI should not be mixed with another's.
+    Raises:
+        HistoryUnreachableError: The database that it names cannot be opened.
     """
-    given = os.environ.get("DAGSTER_HOME")
-    home = Path(given or lake.beside / "_dagster").resolve()
-    if not given or not (home / "dagster.yaml").exists():  # whoever has a home of their own has settled it
+    home = dagster_home(lake)
+    if not os.environ.get("DAGSTER_HOME") or not (home / "dagster.yaml").exists():
         with replacing(home / "dagster.yaml") as temporary:  # another process may be reading it
             shutil.copyfile("dagster.yaml", temporary)
+    if (postgres := postgres_of(home)) is not None:
+        postgres.check()
     return home
 
 
 @contextmanager
 def _instance(platform: "Platform") -> Iterator["dg.DagsterInstance"]:
     import dagster as dg
-    from sqlalchemy.exc import OperationalError
-
-    from forecast_assets.refresh import HistoryWriteError
 
     home = _dagster_home(platform.lake)
     os.environ["DAGSTER_HOME"] = str(home)
     try:
         with dg.DagsterInstance.get() as instance:
             yield instance
-    except OperationalError as error:
-        raise HistoryWriteError(home, str(error.orig)) from error
+    except write_errors() as error:
+        raise HistoryWriteError(home, database_said(error)) from error
 
 
 def _announce(platform: "Platform") -> None:

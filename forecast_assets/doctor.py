@@ -2,26 +2,29 @@
 
 import os
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from importlib import metadata
 
-from forecast_assets.findings import Finding, bucket_finding
+from forecast_assets.findings import Finding, asked, bucket_finding
 from forecast_assets.refresh import Platform
 from forecast_assets.serving import model_endpoint, newest_approved
 from forecast_assets.settings_file import settings_file
-from resources.alerts.channels import configured_channels
-from resources.alerts.delivery import failing_channels
-from resources.alerts.errors import VARIABLE
+from forecast_assets.watchkeeping import examine_watch
 from resources.api.errors import KEY_VARIABLE
-from resources.aws import AwsError, asking, client
+from resources.aws import asking, client
 from resources.eia.errors import EiaError
-from resources.lake import Lake, LakeError
+from resources.lake import Lake
 
-_EXTRAS = (("aws", "dagster-aws"), ("sagemaker", "sagemaker"), ("tuning", "optuna"))
+_EXTRAS = (
+    ("aws", "dagster-aws"),
+    ("postgres", "dagster-postgres"),
+    ("sagemaker", "sagemaker"),
+    ("tuning", "optuna"),
+)
 
 
 def examine(platform: Platform) -> Iterator[Finding]:
-    """Look at the deployment: settings, lake, source, registry, endpoint, API, extras."""
+    """Look at the deployment: settings, lake, source, registry, endpoint, API, what runs it, extras."""
     settings = platform.settings
     version = metadata.version("forecast-assets")
     python = ".".join(map(str, sys.version_info[:3]))
@@ -31,36 +34,26 @@ def examine(platform: Platform) -> Iterator[Finding]:
     yield Finding("ok", "Settings", f"{settings_file()}, compute {settings.compute}, search {settings.search}")
     yield Finding("ok", "Series", ", ".join(settings.series_ids))
     if settings.compute == "aws":
-        account = _asked("Credentials", lambda: _account(settings.region))
+        account = asked("Credentials", lambda: _account(settings.region))
         yield account
         if account.state == "ok":
             yield from _of_a_deployment(platform)
     else:
         yield from _of_a_deployment(platform)
+    yield from examine_watch(platform)
     yield from (_extra(name, package) for name, package in _EXTRAS)
 
 
 def _of_a_deployment(platform: Platform) -> Iterator[Finding]:
-    yield _asked("Lake", lambda: _lake(platform.lake))
+    yield asked("Lake", lambda: _lake(platform.lake))
     if platform.lake.folder is None:
         bucket = platform.lake.bucket.name
-        yield _asked("Bucket", lambda: bucket_finding(bucket, platform.settings.region))
-    yield _asked("EIA", lambda: _source(platform))
+        yield asked("Bucket", lambda: bucket_finding(bucket, platform.settings.region))
+    yield asked("EIA", lambda: _source(platform))
     yield _key(platform)
-    yield _asked("Registry", lambda: _registry(platform))
-    yield _asked("Endpoint", lambda: _endpoint(platform))
-    yield _asked("API", lambda: _api(platform))
-    yield _asked("Alerts", lambda: _alerts(platform))
-
-
-def _asked(what: str, ask: Callable[[], Finding]) -> Finding:
-    """What is found, or why that cannot be told."""
-    from botocore.exceptions import ClientError
-
-    try:
-        return ask()
-    except (LakeError, AwsError, ClientError) as error:
-        return Finding("fail", what, str(error), "See the message")
+    yield asked("Registry", lambda: _registry(platform))
+    yield asked("Endpoint", lambda: _endpoint(platform))
+    yield asked("API", lambda: _api(platform))
 
 
 def _account(region: str) -> Finding:
@@ -127,21 +120,6 @@ def _api(platform: Platform) -> Finding:
     if os.environ.get(KEY_VARIABLE):
         return Finding("ok", "API", f"{platform.api.url()}, {KEY_VARIABLE} set")
     return Finding("ok", "API", f"{platform.api.url()}, {KEY_VARIABLE} not set", "`forecast api key` gives a key")
-
-
-def _alerts(platform: Platform) -> Finding:
-    channels = [channel.name for channel in configured_channels(platform.settings.alerts.topic_arn)]
-    failing = failing_channels(platform.lake, channels)
-    opened = platform.alerts.open_keys()
-    found = f"{len(opened)} open, " + (f"sent to {', '.join(channels)}" if channels else "no channel takes them")
-    if failing:
-        reasons = "; ".join(f"{each.channel} fails since {each.since}: {each.reason}" for each in failing.values())
-        remedy = "Mend the channel, then `forecast alerts test`"
-        lasts = any(each.lasts for each in failing.values())
-        return Finding("fail" if lasts else "warn", "Alerts", f"{found}. {reasons}", remedy)
-    if not channels:
-        return Finding("warn", "Alerts", found, f"Set {VARIABLE} or topic_arn of the setting alerts")
-    return Finding("warn" if opened else "ok", "Alerts", found, "`forecast alerts list` shows them" if opened else "")
 
 
 def _extra(extra: str, package: str) -> Finding:

@@ -4,7 +4,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
-from resources.aws import asking, client, error_code
+from resources.aws import AwsError, asking, client, error_code
+from resources.lake import LakeError
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -30,6 +31,16 @@ class Finding:
     what: str
     found: str
     remedy: str = ""
+
+
+def asked(what: str, ask: Callable[[], Finding]) -> Finding:
+    """What is found, or why that cannot be told."""
+    from botocore.exceptions import ClientError
+
+    try:
+        return ask()
+    except (LakeError, AwsError, ClientError) as error:
+        return Finding("fail", what, str(error), "See the message")
 
 
 def bucket_finding(name: str, region: str) -> Finding:

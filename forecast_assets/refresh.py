@@ -5,33 +5,15 @@ import io
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import date, timedelta
-from pathlib import Path
 
 import dagster as dg
 
 from forecast_assets.reasons import reasons
 from forecast_assets.standing import Standing
 from resources.alerts import Alerts
-from resources.lake import LakeError
 from resources.launcher import MACHINE_TAG
 from resources.machine import machine
 from resources.sagemaker.pipes import FORCE_TAG
-
-
-class HistoryWriteError(LakeError):
-    """Dagster could not write down what it did.
-
-    Attributes:
-        home: Where its history is.
-        reason: What its database said.
-    """
-
-    def __init__(self, home: Path, reason: str) -> None:
-        self.home, self.reason = home, reason
-        super().__init__(
-            f"Dagster cannot keep its history in {home}: {reason}. Nothing is half-written; free space on its volume, "
-            "then run `forecast refresh` again"
-        )
 
 
 @dataclass(frozen=True)

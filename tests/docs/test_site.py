@@ -13,8 +13,8 @@ from forecast_assets import cli
 from forecast_assets.artifacts import DamagedModelError
 from forecast_assets.checks import default_checks
 from forecast_assets.definitions import default_assets
+from forecast_assets.history import HistoryWriteError
 from forecast_assets.reader import NoForecastError
-from forecast_assets.refresh import HistoryWriteError
 from forecast_assets.settings import Settings
 from forecast_assets.settings_errors import SettingsError
 from forecast_assets.tables import lake_tables
