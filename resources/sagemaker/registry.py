@@ -178,6 +178,22 @@ class ModelRegistry:
         )
         return self._model(listed.arn)
 
+    def reject(self, model: RegisteredModel, *, reason: str) -> None:
+        """Keep a version from serving, as somebody who rejects it does."""
+        self._client.update_model_package(
+            ModelPackageArn=model.arn, ModelApprovalStatus="Rejected", ApprovalDescription=_line(reason)
+        )
+
+    def delete(self, model: RegisteredModel) -> None:
+        """Delete a version; its number is not given out again. One that is gone already is no error."""
+        from botocore.exceptions import ClientError
+
+        try:
+            self._client.delete_model_package(ModelPackageName=model.arn)
+        except ClientError as error:
+            if not aws.is_missing(error):
+                raise
+
     def _listed(self, approval: Approval | None = None) -> Iterator[_Listed]:
         from botocore.exceptions import ClientError
 
