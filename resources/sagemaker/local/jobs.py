@@ -116,9 +116,9 @@ class Jobs(Base):
         if status not in ENDED:
             raise invalid(f"The request was rejected because the {kind.words} is in status {status}.")
         self.store.wait(kind, name)
-        self.store.remove(kind, name)
-        # CloudWatch would keep the log; here nothing else would ever end it.
+        # CloudWatch would keep the log; here nothing else would ever end it. First, while it can be found by the record.
         shutil.rmtree(self.root / "logs" / log_group / name, ignore_errors=True)
+        self.store.remove(kind, name)
         return {}
 
     def _check_training(self, request: Wire) -> None:
