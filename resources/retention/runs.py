@@ -92,13 +92,15 @@ def _ended(instance: dg.DagsterInstance) -> Iterator[_Ended]:
 
 def _forget(instance: dg.DagsterInstance, run_id: str) -> None:
     """Remove a run. Its record goes last but for an emptied file, so that who is killed before finds it again."""
-    instance.compute_log_manager.delete_logs(prefix=[run_id])
-    storage = instance.event_log_storage
-    storage.delete_events(run_id)
-    if isinstance(storage, SqlEventLogStorage):  # Dagster leaves what its checks said, and would show it without a run
-        with storage.index_connection() as connection:
-            connection.execute(AssetCheckExecutionsTable.delete().where(AssetCheckExecutionsTable.c.run_id == run_id))
-    instance.delete_run(run_id)
+    if instance.has_run(run_id):
+        instance.compute_log_manager.delete_logs(prefix=[run_id])
+        storage = instance.event_log_storage
+        storage.delete_events(run_id)
+        if isinstance(storage, SqlEventLogStorage):  # Dagster leaves what checks said, and would show it without a run
+            table = AssetCheckExecutionsTable
+            with storage.index_connection() as connection:
+                connection.execute(table.delete().where(table.c.run_id == run_id))
+        instance.delete_run(run_id)
     for path in _shard(instance, run_id):
         path.unlink(missing_ok=True)
 

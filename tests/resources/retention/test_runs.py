@@ -57,7 +57,9 @@ class History:
         run_id = self.ran(job, week, status)
         shown = {"picture": dg.MetadataValue.md("x" * 50_000)}
         events = {
-            DagsterEventType.ASSET_CHECK_EVALUATION_PLANNED: AssetCheckEvaluationPlanned(ASSET, "plausible"),
+            DagsterEventType.ASSET_CHECK_EVALUATION_PLANNED: AssetCheckEvaluationPlanned(
+                asset_key=ASSET, check_name="plausible"
+            ),
             DagsterEventType.ASSET_MATERIALIZATION: StepMaterializationData(
                 dg.AssetMaterialization(ASSET, partition=week.isoformat(), metadata=shown)
             ),
@@ -69,7 +71,7 @@ class History:
             pass
         return run_id
 
-    def old(self, *, runs_weeks: int = 8, failed_runs_weeks: int = 2) -> list[Removal]:
+    def old(self, *, runs_weeks: int = 5, failed_runs_weeks: int = 2) -> list[Removal]:
         ages = Ages(self.clock)
         return list(old_runs(self.instance, ages, runs_weeks=runs_weeks, failed_runs_weeks=failed_runs_weeks))
 
@@ -121,7 +123,7 @@ def test_the_last_success_of_a_week_outlives_what_failed_or_was_overtaken(histor
     assert history.tidy() == 4
     assert history.runs() == {word}
     assert {failed, overtaken, cancelled, late}.isdisjoint(history.runs())
-    history.go_to(8.1)
+    history.go_to(5.1)
     assert history.tidy() == 1
     assert history.runs() == set()
 
@@ -221,12 +223,12 @@ def test_logs_of_ticks_go_once_they_are_old(stored):
 @pytest.mark.slow
 def test_history_levels_off_and_shows_the_weeks_that_are_kept(stored):
     sizes = []
-    for number in range(16):
+    for number in range(10):
         stored.go_to(number)
         stored.made("weekly_refresh", week(number), FAILURE)
         stored.made("weekly_refresh", week(number))
         stored.tidy()
         sizes.append(size_of(Path(stored.instance.root_directory)))
-    assert stored.weeks_shown() == {week(number).isoformat() for number in range(7, 16)}
-    assert len(stored.runs()) == 9 + 2  # failures of the last two weeks, this one's included, are still there
-    assert max(sizes[11:]) < 1.02 * max(sizes[9:11])
+    assert stored.weeks_shown() == {week(number).isoformat() for number in range(4, 10)}
+    assert len(stored.runs()) == 6 + 3  # the failures of two weeks ago, of last week and of this one
+    assert max(sizes[8:]) < 1.02 * max(sizes[6:8])
