@@ -227,10 +227,12 @@ def doctor() -> None:
 def housekeeping(*, dry_run: bool) -> None:
     """Remove what the settings of retention keep no longer: runs, jobs, models, logs. Never tables."""
     from forecast_assets.housekeeping import keep_house, outlived
+    from jobs.housekeeping import is_ours
 
     platform = open_platform()
+    resources = platform.settings, platform.clock, platform.lake, platform.sagemaker
     with _instance(platform) as instance, err.status("Looking") as shown:
-        found = outlived(platform.settings, platform.clock, platform.lake, platform.sagemaker, instance)
+        found = outlived(*resources, instance, is_ours=is_ours)
         tallies = keep_house(found, lambda what: shown.update(escape(f"Removing {what}")), dry_run=dry_run)
         if platform.lake.folder is not None and not dry_run:
             platform.lake.folder.sweep()

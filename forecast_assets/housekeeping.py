@@ -13,12 +13,15 @@ from resources.lake import Lake
 from resources.retention import Ages, Removal
 from resources.retention.jobs import old_jobs, old_streams
 from resources.retention.models import old_models
+from resources.retention.notes import old_notes
 from resources.retention.runs import PARTITION_TAG, old_runs, stray_history
 from resources.sagemaker.platform import SageMaker
 from resources.sagemaker.registry import ModelRegistry
 
 _ENDED = {dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED}
 _TOLD_EVERY = 100
+_ASKED = "_asked"
+"""Where sensors write down which refreshes they asked for."""
 
 
 @dataclass(frozen=True)
@@ -41,14 +44,32 @@ class Tally:
 
 
 def outlived(
-    settings: Settings, clock: Clock, lake: Lake, sagemaker: SageMaker, instance: dg.DagsterInstance
+    settings: Settings,
+    clock: Clock,
+    lake: Lake,
+    sagemaker: SageMaker,
+    instance: dg.DagsterInstance,
+    *,
+    is_ours: Callable[[dg.DagsterRun], bool],
 ) -> Iterator[Removal]:
-    """Everything that the settings keep no longer, looked up while it is walked through."""
+    """Everything that the settings keep no longer, looked up while it is walked through.
+
+    Args:
+        settings: How long it is kept.
+        clock: How late it is.
+        lake: Where tables and notes are.
+        sagemaker: Where jobs and models are.
+        instance: Where runs are.
+        is_ours: Whether a run is one of this project.
+    """
     kept, ages = settings.retention, Ages(clock)
-    yield from old_runs(instance, ages, runs_weeks=kept.runs_weeks, failed_runs_weeks=kept.failed_runs_weeks)
+    yield from old_runs(
+        instance, ages, is_ours=is_ours, runs_weeks=kept.runs_weeks, failed_runs_weeks=kept.failed_runs_weeks
+    )
     yield from stray_history(instance, ages, weeks=kept.logs_weeks)
     yield from old_jobs(sagemaker, ages, weeks=kept.jobs_weeks, busy=_busy_weeks(instance))
     yield from old_streams(sagemaker, ages, weeks=kept.logs_weeks)
+    yield from old_notes(lake, ages, folder=_ASKED, weeks=kept.runs_weeks)
     with asking(f"remove old models of {settings.model_group}"):
         yield from old_models(
             ModelRegistry(sagemaker.client(), group=settings.model_group),

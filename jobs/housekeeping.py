@@ -4,6 +4,7 @@ import dagster as dg
 
 from forecast_assets.housekeeping import keep_house, outlived
 from forecast_assets.settings import Settings
+from jobs.weekly import ASSETS, default_jobs
 from resources.clock import Clock
 from resources.lake import Lake
 from resources.sagemaker.platform import SageMaker
@@ -18,7 +19,7 @@ def remove_what_is_old(
     sagemaker: SageMaker,
 ) -> None:
     """Remove it, and say how much of what that was."""
-    found = outlived(settings, clock, lake, sagemaker, context.instance)
+    found = outlived(settings, clock, lake, sagemaker, context.instance, is_ours=is_ours)
     tallies = keep_house(found, lambda what: context.log.info(f"Removing {what}"))
     if lake.folder is not None:
         lake.folder.sweep()
@@ -34,3 +35,10 @@ def remove_what_is_old(
 def housekeeping() -> None:
     """Alone: it touches no asset."""
     remove_what_is_old()
+
+
+def is_ours(run: dg.DagsterRun) -> bool:
+    """Whether a run is of this project's jobs, or made of its assets alone: an instance may be shared with others."""
+    if run.job_name in {housekeeping.name, *(job.name for job in default_jobs)}:
+        return True
+    return bool(run.asset_selection) and ASSETS.issuperset(run.asset_selection or ())

@@ -5,10 +5,11 @@ is kept longer than those that failed, were cancelled or were overtaken. Run key
 starts nothing anew: a sensor asks the lake whether a week is done.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
+from typing import Self
 
 import dagster as dg
 from dagster._core.storage.event_log import SqlEventLogStorage, SqliteEventLogStorage
@@ -17,6 +18,7 @@ from dagster._core.storage.event_log.schema import AssetCheckExecutionsTable
 from resources.retention.removal import Ages, Removal, newest_change, size_of
 
 _PAGE = 200
+_LOGS = {".out", ".err", ".complete", ".partial"}
 PARTITION_TAG = "dagster/partition"
 _Key = tuple[str, str | None, frozenset[dg.AssetKey]]
 
@@ -30,6 +32,12 @@ class _Ended:
     succeeded: bool
     began: datetime
 
+    @classmethod
+    def of(cls, record: dg.RunRecord) -> Self:
+        run = record.dagster_run
+        key = (run.job_name, run.tags.get(PARTITION_TAG), frozenset(run.asset_selection or ()))
+        return cls(run.run_id, key, run.is_success, record.create_timestamp)
+
     @property
     def name(self) -> str:
         """The run in words."""
@@ -37,7 +45,14 @@ class _Ended:
         return f"{self.run_id[:8]} {job} {week or ''}".rstrip()
 
 
-def old_runs(instance: dg.DagsterInstance, ages: Ages, *, runs_weeks: int, failed_runs_weeks: int) -> Iterator[Removal]:
+def old_runs(
+    instance: dg.DagsterInstance,
+    ages: Ages,
+    *,
+    is_ours: Callable[[dg.DagsterRun], bool],
+    runs_weeks: int,
+    failed_runs_weeks: int,
+) -> Iterator[Removal]:
     """Runs that have ended and are kept no longer, the oldest first.
 
     The newest run of a job without weeks, such as the deployment, is kept whatever its age: there is one for each.
@@ -45,10 +60,15 @@ def old_runs(instance: dg.DagsterInstance, ages: Ages, *, runs_weeks: int, faile
     Args:
         instance: Dagster's.
         ages: How old they are.
+        is_ours: Whether a run is one of this project: an instance may be shared with others.
         runs_weeks: How long the word of a week is kept: its newest run that succeeded, or, where none did, the newest.
         failed_runs_weeks: How long other runs are kept.
     """
-    ended = list(_ended(instance))  # the newest first
+    ended = [  # the newest first
+        _Ended.of(record)
+        for record in _records(instance)
+        if record.dagster_run.is_finished and is_ours(record.dagster_run)
+    ]
     words: dict[_Key, str] = {}
     for each in [*(run for run in ended if run.succeeded), *ended]:
         words.setdefault(each.key, each.run_id)
@@ -67,7 +87,8 @@ def stray_history(instance: dg.DagsterInstance, ages: Ages, *, weeks: int) -> It
     runs = {record.dagster_run.run_id for record in _records(instance)}
     strays = [path for run_id in _sharded(instance) - runs for path in _shard(instance, run_id)]
     folders = (path for path in _logs(instance).glob("*") if path.name not in runs)
-    strays += [path for folder in folders for path in folder.rglob("*") if path.is_file()]
+    # Pickles of other projects' assets may be beside the logs: those have other names.
+    strays += [path for folder in folders for path in folder.rglob("*") if path.suffix in _LOGS and path.is_file()]
     for path in sorted(strays):
         written = newest_change(path)
         if written is not None and ages.exceeds(written, weeks):
@@ -80,14 +101,6 @@ def _records(instance: dg.DagsterInstance) -> Iterator[dg.RunRecord]:
     while page := instance.get_run_records(limit=_PAGE, cursor=cursor):
         yield from page
         cursor = page[-1].dagster_run.run_id
-
-
-def _ended(instance: dg.DagsterInstance) -> Iterator[_Ended]:
-    for record in _records(instance):
-        run = record.dagster_run
-        if run.is_finished:
-            key = (run.job_name, run.tags.get(PARTITION_TAG), frozenset(run.asset_selection or ()))
-            yield _Ended(run.run_id, key, run.is_success, record.create_timestamp)
 
 
 def _forget(instance: dg.DagsterInstance, run_id: str) -> None:

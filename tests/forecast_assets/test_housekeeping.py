@@ -8,10 +8,12 @@ import pytest
 from click.testing import CliRunner
 
 from forecast_assets.cli import main
-from forecast_assets.definitions import build_defs
+from forecast_assets.definitions import build_defs, default_assets
 from forecast_assets.housekeeping import Tally, keep_house
 from forecast_assets.metadata import weekly_asset
 from forecast_assets.settings import load_settings
+from jobs.housekeeping import is_ours
+from jobs.weekly import ASSETS
 from resources.clock import Clock, step
 from resources.lake import Lake
 from resources.retention import Removal
@@ -46,6 +48,9 @@ def test_the_schedule_runs_and_starts_a_job_that_removes_what_is_old(now, tmp_pa
     leftover = tmp_path / "lake" / "_sagemaker" / "pipes" / "tuning-2022-12-30-0" / "messages.jsonl"
     leftover.parent.mkdir(parents=True)
     leftover.touch()
+    asked = tmp_path / "lake" / "_asked" / "week=2022-12-30" / "values-1.json"
+    asked.parent.mkdir(parents=True)
+    asked.touch()
     with dg.DagsterInstance.ephemeral(str(tmp_path)) as instance:
         old = lose(instance)
         step(now, FIRST + timedelta(weeks=27))
@@ -53,7 +58,30 @@ def test_the_schedule_runs_and_starts_a_job_that_removes_what_is_old(now, tmp_pa
         assert result.success
         assert not instance.has_run(old)
         assert [run.job_name for run in instance.get_runs()] == ["housekeeping", "deploy"]
-    assert not leftover.parent.exists()
+        assert not leftover.parent.exists()
+        assert asked.exists()
+        step(now, FIRST + timedelta(weeks=105))
+        repository.get_job(schedule.job_name).execute_in_process(instance=instance)
+        assert not asked.exists()
+
+
+def test_every_asset_is_ours():
+    assert {key for asset in default_assets for key in asset.keys} == ASSETS
+
+
+@pytest.mark.parametrize(
+    ("job", "assets", "ours"),
+    [
+        ("weekly_refresh", None, True),
+        ("__ASSET_JOB", {"forecast"}, True),
+        ("__ASSET_JOB", {"forecast", "sales"}, False),
+        ("__ASSET_JOB", None, False),
+        ("sales", None, False),
+    ],
+)
+def test_a_run_is_told_from_those_of_other_projects(job, assets, ours):
+    selected = None if assets is None else frozenset(map(dg.AssetKey, assets))
+    assert is_ours(dg.DagsterRun(job, asset_selection=selected)) is ours
 
 
 def test_the_command_says_what_would_go_and_removes_it(now, tmp_path):

@@ -116,7 +116,7 @@ class Jobs(Base):
         if status not in ENDED:
             raise invalid(f"The request was rejected because the {kind.words} is in status {status}.")
         self.store.wait(kind, name)
-        # CloudWatch would keep the log; here nothing else would ever end it. First, while it can be found by the record.
+        # CloudWatch would keep the log; here nothing else would ever end it. While there is a record to find it by.
         shutil.rmtree(self.root / "logs" / log_group / name, ignore_errors=True)
         self.store.remove(kind, name)
         return {}
