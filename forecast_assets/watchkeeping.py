@@ -22,7 +22,6 @@ from resources.aws import asking, client
 if TYPE_CHECKING:
     from dagster._core.scheduler.instigation import InstigatorState
 
-ALERT_VARIABLE = "PETROLEUM_ALERT_URLS"
 
 _SILENT_S = 180.0
 """The daemon is heard of every thirty seconds; Dagster's own webserver gives it half an hour."""

@@ -6,6 +6,7 @@ from forecast_assets.settings import Settings
 from sensors.deliveries import deliveries
 from sensors.drift import drift
 from sensors.failures import failures
+from sensors.housekeeping import housekeeping
 from sensors.landings import landings
 from sensors.releases import releases
 from sensors.safety_net import safety_net
@@ -27,4 +28,4 @@ def default_sensors(settings: Settings) -> list[dg.SensorDefinition]:
 
 def default_schedules(settings: Settings) -> list[dg.ScheduleDefinition]:
     """The schedules of the code location; all of them run unless somebody stops them."""
-    return [safety_net(settings)]
+    return [safety_net(settings), housekeeping(settings)]
