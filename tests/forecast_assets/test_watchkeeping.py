@@ -44,7 +44,7 @@ def approvals() -> dg.SkipReason:
 def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> World:
     monkeypatch.chdir(ROOT)
     monkeypatch.delenv("DAGSTER_HOME", raising=False)
-    monkeypatch.delenv(watchkeeping.ALERT_VARIABLE, raising=False)
+    monkeypatch.delenv("PETROLEUM_ALERT_URLS", raising=False)
     world = World(tmp_path / "lake", tmp_path)
     world.platform.defs = dg.Definitions(
         sensors=[approvals],
@@ -135,7 +135,7 @@ def test_after_a_refresh_the_daemon_is_not_missed(world: World, instance: dg.Dag
 def test_all_is_well(world: World, instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch) -> None:
     beats(instance)
     ticks(instance, TickStatus.SKIPPED)
-    monkeypatch.setenv(watchkeeping.ALERT_VARIABLE, "json://127.0.0.1/secret")
+    monkeypatch.setenv("PETROLEUM_ALERT_URLS", "json://127.0.0.1/secret")
     findings = {each.what: each for each in examine_watch(world.platform)}
     assert [each for each in findings.values() if each.state != "ok" and each.what != "Disk"] == []
     assert findings["Sensors"].found == "1 of 1 running"
