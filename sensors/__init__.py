@@ -3,12 +3,14 @@
 import dagster as dg
 
 from forecast_assets.settings import Settings
+from sensors.approvals import approvals
 from sensors.drift import drift
+from sensors.follow_ups import follow_ups
 
 
 def default_sensors(settings: Settings) -> list[dg.SensorDefinition]:
     """The sensors of the code location; all of them run unless somebody stops them."""
-    return [drift(settings)]
+    return [approvals(settings), follow_ups(settings), drift(settings)]
 
 
 def default_schedules(settings: Settings) -> list[dg.ScheduleDefinition]:
