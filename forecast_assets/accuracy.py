@@ -13,7 +13,7 @@ from forecast_assets.settings import Settings
 from forecast_assets.tables import accuracy_columns, schema
 from forecasting import accuracy
 from forecasting.by_series import by_series
-from resources.lake import Lake
+from resources.lake import Lake, content_digest
 
 RECENT_WEEKS = 26
 """Weeks of scores in the rolling figures."""
@@ -103,19 +103,23 @@ def scores_between(lake: Lake, first: date | None, last: date | None) -> pd.Data
     return _stacked(lake.read_weeks("forecast_accuracy", wanted))
 
 
-def stale_weeks(lake: Lake) -> list[date]:
+def stale_weeks(lake: Lake) -> dict[date, str]:
     """The weeks whose scores are not those of the forecasts that the lake has of them, in order.
 
     A week refreshed before its predecessors were replayed lacks their forecasts; one that a forecast was replaced
     under has another's.
+
+    Returns:
+        A digest of what is not scored, by week: it is the same for as long as nothing has changed.
     """
     rows = ["unique_id", "ds", "cutoff", "mean"]
     made = _stacked(lake.read_weeks("forecast", lake.weeks("forecast")))
     arrived = lake.weeks("observations")
     expected = made.loc[made["ds"].isin(pd.to_datetime(arrived)), rows]
     compared = expected.merge(scores_between(lake, None, None)[rows], how="left", indicator="found")
-    missing = compared[compared["found"] == "left_only"]
-    return [week for week in arrived if _observed_any(lake, week, missing[missing["ds"] == pd.Timestamp(week)])]
+    missing = compared.loc[compared["found"] == "left_only", rows]
+    lacking = {week: missing[missing["ds"] == pd.Timestamp(week)] for week in arrived}
+    return {week: content_digest(what) for week, what in lacking.items() if _observed_any(lake, week, what)}
 
 
 def _observed_any(lake: Lake, week: date, forecasts: pd.DataFrame) -> bool:

@@ -1,5 +1,6 @@
 """Catalog: the tables by name, for whoever asks in SQL."""
 
+import hashlib
 from datetime import date
 from typing import Any
 
@@ -9,7 +10,7 @@ from forecast_assets.metadata import OWNERS, listed
 from forecast_assets.settings import Settings
 from forecast_assets.tables import lake_tables
 from resources import aws
-from resources.catalog import register, views
+from resources.catalog import register, unlisted, views
 from resources.lake import Lake
 
 VIEWS = "catalog.sql"
@@ -46,10 +47,32 @@ def catalog(
             "removed": listed(done.removed),
         }
     else:
-        path = lake.write_bytes(VIEWS, f"-- duckdb -init {lake.where(VIEWS)}\n{views(lake, tables)}\n".encode())
+        path = lake.write_bytes(VIEWS, _views(lake, settings))
         where = {"views": dg.MetadataValue.path(path)}
     example = dg.MetadataValue.md(f"```sql\n{_example(lake, settings)}\n```")
     return dg.MaterializeResult(metadata={"tables": listed(tables), "example": example, **where})
+
+
+def catalog_lacks(lake: Lake, settings: Settings) -> str | None:
+    """A digest of what the catalog should say, where it says something else; None where it says that, or no table is.
+
+    A new week needs no word in the catalog. The first week of a table does, and so does a change of its columns.
+    """
+    if not lake.weeks("observations"):
+        return None
+    if settings.compute == "aws":
+        wrong = unlisted(aws.client("glue", settings.region), settings.database, lake.uri, lake_tables(settings.levels))
+        return hashlib.sha256(" ".join(wrong).encode()).hexdigest() if wrong else None
+    wanted = _views(lake, settings)
+    try:
+        said = lake.read_bytes(VIEWS)
+    except FileNotFoundError:
+        said = b""
+    return hashlib.sha256(wanted).hexdigest() if said != wanted else None
+
+
+def _views(lake: Lake, settings: Settings) -> bytes:
+    return f"-- duckdb -init {lake.where(VIEWS)}\n{views(lake, lake_tables(settings.levels))}\n".encode()
 
 
 def _example(lake: Lake, settings: Settings) -> str:

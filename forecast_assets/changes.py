@@ -14,7 +14,7 @@ from forecasting import changes
 from forecasting.by_series import by_series
 from forecasting.errors import ForecastingError
 from forecasting.forecaster import ForecasterError
-from resources.lake import Lake
+from resources.lake import Lake, content_digest
 
 _LAST_TWO = dg.TimeWindowPartitionMapping(start_offset=-1, end_offset=0)
 
@@ -83,21 +83,30 @@ def changes_of(lake: Lake, *, before: date, week: date) -> tuple[pd.DataFrame, d
     return pd.concat(found, ignore_index=True), left_out
 
 
-def stale_weeks(lake: Lake) -> list[date]:
-    """The weeks that could be compared with the week before and were not, or whose forecasts were replaced since."""
-    weeks = set(lake.weeks("forecast"))
-    return sorted(week for week in weeks if week - timedelta(weeks=1) in weeks and not _is_current(lake, week))
+def stale_weeks(lake: Lake) -> dict[date, str]:
+    """The weeks that could be compared with the week before and were not, or whose forecasts were replaced since.
+
+    Returns:
+        A digest of the two forecasts, by week, in order: it is the same for as long as they are.
+    """
+    weeks = lake.weeks("forecast")
+    tables = [table[["unique_id", "ds", "mean"]] for table in lake.read_weeks("forecast", weeks)]
+    made = dict(zip(weeks, tables, strict=True))
+    found = lake.weeks("forecast_changes")
+    compared = dict(zip(found, lake.read_weeks("forecast_changes", found), strict=True))
+    pairs = {week: (made[before], made[week]) for week in weeks if (before := week - timedelta(weeks=1)) in made}
+    return {
+        week: "-".join(content_digest(forecast) for forecast in pair)
+        for week, pair in pairs.items()
+        if week not in compared or not _is_current(compared[week], *pair)
+    }
 
 
-def _is_current(lake: Lake, week: date) -> bool:
-    if not lake.has("forecast_changes", week):
-        return False
-    found = lake.read("forecast_changes", week)[["unique_id", "ds", "before", "after"]]
-    rows = len(found)
-    for column, made in (("before", week - timedelta(weeks=1)), ("after", week)):
-        forecast = lake.read("forecast", made)[["unique_id", "ds", "mean"]].rename(columns={"mean": column})
-        found = found.merge(forecast)  # on the value too: what was replaced since drops out
-    return len(found) == rows > 0
+def _is_current(compared: pd.DataFrame, before: pd.DataFrame, after: pd.DataFrame) -> bool:
+    found = compared[["unique_id", "ds", "before", "after"]]
+    for column, forecast in (("before", before), ("after", after)):
+        found = found.merge(forecast.rename(columns={"mean": column}))  # on the value too: what was replaced drops out
+    return len(found) == len(compared) > 0
 
 
 def _said(found: pd.DataFrame, left_out: dict[str, str]) -> dict[str, Any]:

@@ -314,7 +314,7 @@ def _announce(platform: "Platform") -> None:
 
 def _score_again(platform: "Platform", instance: "dg.DagsterInstance", *, only: date | None = None) -> None:
     """Score the weeks that were made before forecasts that are there now, or whose own forecast failed."""
-    from forecast_assets import accuracy, changes
+    from forecast_assets import accuracy, changes, dashboard
 
     stale = {*accuracy.stale_weeks(platform.lake), *changes.stale_weeks(platform.lake)}
     weeks = sorted(week for week in stale if only in {None, week})
@@ -325,6 +325,8 @@ def _score_again(platform: "Platform", instance: "dg.DagsterInstance", *, only: 
             err.print(f"Scored the earlier forecasts of {week}.", style="dim", markup=False)
         else:
             err.print(f"{week} could not be scored: {'; '.join(outcome.reasons)}", style="yellow", markup=False)
+    for week in dashboard.outdated_pages(platform.lake) if only is None else ():
+        platform.run("redraw", instance, week=week, quiet=True)
 
 
 def _finish(outcome: Any, what: str) -> None:  # noqa: ANN401 - Outcome, imported where Dagster is

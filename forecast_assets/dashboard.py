@@ -4,6 +4,7 @@ The page is one file: no script, nothing fetched, so it can be mailed, archived 
 """
 
 import base64
+import re
 from dataclasses import dataclass
 from datetime import date, timedelta
 from typing import Any
@@ -81,6 +82,7 @@ class SeriesView:
     change: Change | None
 
 
+_OF_A_WEEK = re.compile(r"dashboard/week=(\d{4}-\d\d-\d\d)/index\.html")
 _SHOWN = ("forecast", "forecast_accuracy", "forecast_changes")
 
 
@@ -110,6 +112,17 @@ def is_shown(lake: Lake, week: date) -> bool:
     made = [time for table in _SHOWN if (time := lake.written_at(table, week)) is not None]
     drawn = lake.storage.written_at(_page(week))
     return drawn is not None and drawn >= max(made, default=0)
+
+
+def outdated_pages(lake: Lake) -> dict[date, str]:
+    """The weeks whose page is older than what it shows, in order; each with the age of what it does not show yet."""
+    keys = (_OF_A_WEEK.fullmatch(key) for key in lake.storage.keys("dashboard"))
+    weeks = sorted(date.fromisoformat(found[1]) for found in keys if found)
+    return {
+        week: str(max(time for time in lake.written(_SHOWN, week).values() if time is not None))
+        for week in weeks
+        if lake.has("forecast", week) and not is_shown(lake, week)
+    }
 
 
 def _page(week: date) -> str:

@@ -30,6 +30,8 @@ _OUTSIDE = frozenset(
         ),
         *("AwsAccessError", "EndpointConnectionError", "ConnectTimeoutError", "ReadTimeoutError"),
         *("ConnectionClosedError", "OperationalError", "InterfaceError"),
+        *("EndpointBusyError", "EndpointSlowError", "EndpointStuckError", "EndpointRollbackError"),
+        *("ApiUnreachableError", "StackTimeoutError"),
         *("ConnectionError", "ConnectionRefusedError", "ConnectionResetError", "BrokenPipeError", "TimeoutError"),
         *("DagsterExecutionInterruptedError", "DagsterUserCodeUnreachableError"),
     }

@@ -11,6 +11,7 @@ from forecast_assets.settings import Endpoint, Settings
 from resources.lake import Lake
 from resources.sagemaker.endpoint import ModelEndpoint
 from resources.sagemaker.endpoint.configs import instances, serverless
+from resources.sagemaker.endpoint.turn import turn
 from resources.sagemaker.platform import SageMaker
 from resources.sagemaker.registry import ModelRegistry, RegisteredModel
 
@@ -52,20 +53,19 @@ def forecast_endpoint(
     context: dg.AssetExecutionContext, settings: dg.ResourceParam[Settings], lake: Lake, sagemaker: SageMaker
 ) -> dg.MaterializeResult[None]:
     """Deploy the newest approved model, once it is seen to be the one that was registered; go back if it fails."""
-    model = newest_approved(settings, sagemaker)
-    if model is None:
-        raise dg.Failure(
-            f"{settings.model_group} has no approved model: refresh a week whose gate passes, or approve one",
-            allow_retries=False,
+    endpoint, longest_s = model_endpoint(settings, sagemaker), settings.endpoint.max_update_s
+    # Whoever waited for another deployment asks after it what is newest: there and back is twice the longest change.
+    with turn(lake, endpoint.name, max_wait_s=3 * longest_s, progress=context.log.info):
+        model = newest_approved(settings, sagemaker)
+        if model is None:
+            raise dg.Failure(
+                f"{settings.model_group} has no approved model: refresh a week whose gate passes, or approve one",
+                allow_retries=False,
+            )
+        artifact = registered_artifact(lake, sagemaker, model)
+        changed = endpoint.deploy(
+            model, smoke_test=smoke_test(artifact, settings), max_wait_s=longest_s, progress=context.log.info
         )
-    artifact = registered_artifact(lake, sagemaker, model)
-    endpoint = model_endpoint(settings, sagemaker)
-    changed = endpoint.deploy(
-        model,
-        smoke_test=smoke_test(artifact, settings),
-        max_wait_s=settings.endpoint.max_update_s,
-        progress=context.log.info,
-    )
     url = sagemaker.endpoint_url(endpoint.name) if sagemaker.mode == "local" else None
     return dg.MaterializeResult(
         metadata={

@@ -7,11 +7,14 @@ import functools
 from datetime import date
 
 from forecast_assets.api import rest_api
+from forecast_assets.artifacts import candidate_models
+from forecast_assets.catalog import catalog_lacks
 from forecast_assets.dashboard import is_shown
 from forecast_assets.gate import gated_artifact, verdict_of
 from forecast_assets.serving import model_endpoint, newest_approved
 from forecast_assets.settings import Settings
 from forecasting.forecaster import ForecasterError
+from resources.api.errors import ApiMissingError
 from resources.api.spec import Api
 from resources.clock import Clock
 from resources.eia.client import EiaClient
@@ -100,6 +103,20 @@ class Standing:
             return False
         return not verdict_of(self.lake, week, tolerance=self.settings.gate_tolerance).passed
 
+    def unregistered_refusal(self, week: date) -> str | None:
+        """The digest of a week's candidate that the gate refuses and the registry has not heard of; None without."""
+        if not self.is_refused(week):
+            return None
+        try:
+            digest: str = candidate_models(self.lake, week)[0]["digest"]
+        except (FileNotFoundError, ForecasterError):
+            return None
+        return digest if self.registry.find(week=week, digest=digest, passed_gate=False) is None else None
+
+    def unlisted_tables(self) -> str | None:
+        """A digest of what the catalog does not say of the lake's tables as it should; None where it says all."""
+        return catalog_lacks(self.lake, self.settings)
+
     def _is_registered(self, week: date) -> bool:
         """Whether the registry has the model that a week's forecast was made with; a backfill registers none."""
         verdict = verdict_of(self.lake, week, tolerance=self.settings.gate_tolerance)
@@ -124,6 +141,23 @@ class Standing:
         """Whether endpoint and API serve the newest approved model, or there is none to serve."""
         model = newest_approved(self.settings, self.sagemaker)
         return model is None or (self.endpoint_serves(model) and self.api.is_deployed())
+
+    def served(self) -> RegisteredModel | None:
+        """The model that the endpoint was last brought to; None without one."""
+        endpoint = model_endpoint(self.settings, self.sagemaker)
+        found = endpoint.status()
+        package = endpoint.package(found.config) if found else None
+        return self.registry.model(package) if package else None
+
+    def is_taken_down(self) -> bool:
+        """Whether endpoint or API is not there at all, as after `forecast endpoint stop`; what broke is still there."""
+        if model_endpoint(self.settings, self.sagemaker).status() is None:
+            return True
+        try:
+            self.api.url()
+        except ApiMissingError:
+            return True
+        return False
 
     def endpoint_serves(self, model: RegisteredModel) -> bool:
         """Whether the endpoint serves a model."""

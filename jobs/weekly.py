@@ -1,4 +1,4 @@
-"""The jobs: the weekly refresh, the replay of a week, its scores anew, its registration, and the deployment.
+"""The jobs: the weekly refresh, the replay of a week, what follows either, and the deployment.
 
 Refresh and deployment are two jobs because one is by week and the other is not: a mixed job without a partition key
 fails, and a failed gate would paint the endpoint red though it serves on.
@@ -54,7 +54,21 @@ register = dg.define_asset_job(
     "register",
     selection=dg.AssetSelection.assets("registered_model"),
     description="Register a week's candidate by what the gate says today: as rejected where it refuses it, as anew "
-    "where its tolerance has changed. It fails where the gate refuses.",
+    "where its tolerance has changed.",
+    executor_def=_IN_PROCESS,
+)
+
+redraw = dg.define_asset_job(
+    "redraw",
+    selection=dg.AssetSelection.assets("dashboard"),
+    description="Draw a week's page again, after its scores were made anew.",
+    executor_def=_IN_PROCESS,
+)
+
+sql_catalog = dg.define_asset_job(
+    "sql_catalog",
+    selection=dg.AssetSelection.assets("catalog"),
+    description="Bring the catalog to the tables there are, where nothing is deployed.",
     executor_def=_IN_PROCESS,
 )
 
@@ -64,6 +78,7 @@ deploy = dg.define_asset_job(
     description="Bring the endpoint to the newest approved model, the REST API in front of it, and the catalog to the "
     "tables there are.",
     executor_def=_IN_PROCESS,
+    tags={"forecast/deploys": "endpoint"},  # dagster.yaml lets one of them run at a time
 )
 
-default_jobs = [weekly_refresh, backfill, score, register, deploy]
+default_jobs = [weekly_refresh, backfill, score, register, redraw, sql_catalog, deploy]

@@ -3,9 +3,11 @@
 import dagster as dg
 
 from forecast_assets.settings import Settings
+from sensors.approvals import approvals
 from sensors.deliveries import deliveries
 from sensors.drift import drift
 from sensors.failures import failures
+from sensors.follow_ups import follow_ups
 from sensors.housekeeping import housekeeping
 from sensors.landings import landings
 from sensors.releases import releases
@@ -19,6 +21,8 @@ def default_sensors(settings: Settings) -> list[dg.SensorDefinition]:
     return [
         releases(settings),
         *watched,
+        approvals(settings),
+        follow_ups(settings),
         drift(settings),
         failures(settings),
         staleness(settings),

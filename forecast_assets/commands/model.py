@@ -35,7 +35,10 @@ def list_models() -> None:
 @_REASON
 @explained
 def approve(version: int, reason: str) -> None:
-    """Let a version serve; `forecast refresh` deploys it, if it is of the newest week that is approved."""
+    """Let a version serve, if it is of the newest week that is approved.
+
+    Dagster's daemon deploys it at its next look; without the daemon `forecast refresh` does.
+    """
     _decide(version, "Approved", reason)
 
 
@@ -44,7 +47,10 @@ def approve(version: int, reason: str) -> None:
 @_REASON
 @explained
 def reject(version: int, reason: str) -> None:
-    """Keep a version from serving; `forecast refresh` goes back to the one before."""
+    """Keep a version from serving.
+
+    Dagster's daemon goes back to the one before at its next look; without the daemon `forecast refresh` does.
+    """
     _decide(version, "Rejected", reason)
 
 

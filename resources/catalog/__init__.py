@@ -5,7 +5,7 @@ gives the same answer. Nothing is crawled: what there is is said, and a week tha
 """
 
 from resources.catalog.errors import ForeignTableError
-from resources.catalog.glue import Registered, register, table_inputs
+from resources.catalog.glue import Registered, register, table_inputs, unlisted
 from resources.catalog.views import views
 
-__all__ = ["ForeignTableError", "Registered", "register", "table_inputs", "views"]
+__all__ = ["ForeignTableError", "Registered", "register", "table_inputs", "unlisted", "views"]

@@ -92,6 +92,20 @@ def register(
     return Registered(new, changed, removed, tuple(name for name in wanted if name not in {*new, *changed}))
 
 
+def unlisted(client: "GlueClient", database: str, uri: str, tables: Tables) -> list[str]:
+    """The tables of a lake that a database does not have, or has otherwise.
+
+    Raises:
+        AwsAccessError: Glue refuses.
+    """
+    with asking(f"look at the tables in the Glue database {database}"):
+        try:
+            found = {table["Name"]: table for table in _tables(client, database)}
+        except client.exceptions.EntityNotFoundException:
+            found = {}
+    return [name for name, table in table_inputs(uri, tables).items() if not _says(found.get(name), table)]
+
+
 def _table_input(uri: str, name: str, columns: Columns) -> dict[str, Any]:
     location = f"{uri}/{name}"
     return {

@@ -60,6 +60,13 @@ def test_every_asset_is_described_owned_and_versioned(defs: dg.Definitions) -> N
         assert asset.kinds, asset.key
 
 
+def test_what_is_not_by_week_is_started_by_sensors_alone(defs: dg.Definitions) -> None:
+    """An automation condition there looks at every week there may be: it never fires, or lets a failed gate through."""
+    nodes = [node for node in defs.resolve_asset_graph().asset_nodes if node.partitions_def is None]
+    assert {node.key.to_user_string() for node in nodes} == {"forecast_endpoint", "forecast_api", "catalog"}
+    assert [node.key for node in nodes if node.automation_condition is not None] == []
+
+
 @pytest.mark.parametrize(
     ("job", "registers", "deploys"),
     [

@@ -9,11 +9,8 @@ from pathlib import Path
 import pytest
 
 from forecast_assets.checks import serving
-from forecast_assets.serving import model_endpoint
-from forecasting import artifact
 from resources.sagemaker.local.clients import register_image
-from resources.sagemaker.registry import Approval, Candidate, RegisteredModel
-from tests.served import sealed, small_artifact
+from tests.models import deploys, register, served
 from tests.world import ROOT, World
 
 FIRST, SECOND, THIRD = date(2023, 11, 3), date(2023, 11, 10), date(2023, 11, 17)
@@ -41,36 +38,6 @@ def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
     yield made
     made.close()
-
-
-def register(world: World, week: date, *, image: str | None = None, approval: Approval = "Approved") -> RegisteredModel:
-    """A model of a week; the artifacts differ in what they say of it."""
-    content = {k: v for k, v in small_artifact().items() if k != "digest"} | {"provenance": {"week": week.isoformat()}}
-    sagemaker, made = world.platform.sagemaker, sealed(content)
-    key = f"models/{made['digest']}/model.tar.gz"
-    world.lake.write_bytes(key, artifact.pack(made))
-    candidate = Candidate(
-        week=week,
-        digest=str(made["digest"]),
-        model_data=sagemaker.uri(key),
-        metrics=sagemaker.uri(f"models/{made['digest']}/metrics.json"),
-        facts={"passed": "WGFUPUS2"},
-    )
-    return world.platform.registry.register(
-        candidate, image=image or sagemaker.image("serving"), approval=approval, reason="it is a test"
-    )
-
-
-def deploys(world: World) -> None:
-    outcome = world.run("deploy", week=None)
-    assert outcome.succeeded, outcome.reasons
-
-
-def served(world: World) -> str | None:
-    """The version that the endpoint serves."""
-    endpoint = model_endpoint(world.settings, world.platform.sagemaker)
-    status = endpoint.status()
-    return endpoint.package(status.config) if status else None
 
 
 @pytest.mark.parametrize(

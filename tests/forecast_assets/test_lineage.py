@@ -260,20 +260,18 @@ def test_numbers_of_a_week_agree_with_its_tables(
 # -- the gate -------------------------------------------------------------------------------------------------------
 
 
-def test_registered_model_alone_asks_for_its_weeks_verdict_and_refuses(copied: World) -> None:
+def test_registered_model_alone_asks_for_its_weeks_verdict_and_registers_a_refusal(copied: World) -> None:
     fail_the_gate(copied, *SERIES)
     result = copied.materialize("registered_model")
-    assert not result.success
-    [failure] = result.get_step_failure_events()
-    data = failure.step_failure_data.user_failure_data
-    assert data is not None
-    assert "No series of 2023-11-10 passes the gate" in str(data.description)
-    assert "keeps serving; this one is version 1 of petroleum-demand, Rejected" in str(data.description)
+    assert result.success, "that the gate refused is told by the check, not by another failure"
+    [told] = result.asset_materializations_for_node("registered_model")
+    assert told.metadata["approval"].value == "Rejected"
+    assert "No series of 2023-11-10 passes the gate" in str(told.metadata["reason"].value)
     [rejected] = copied.platform.registry.models()
     assert (rejected.approval, rejected.passed_gate) == ("Rejected", False)
     assert "No series of 2023-11-10 passes the gate: " in rejected.reason
     assert newest_approved(copied.settings, copied.platform.sagemaker) is None
-    assert not copied.materialize("registered_model").success
+    assert copied.materialize("registered_model").success
     assert len(copied.registered()) == 1, "the same candidate is rejected once"
 
 
@@ -354,7 +352,9 @@ def test_a_failed_gate_blocks_and_leaves_the_old_model_serving(refreshed: World,
     assert refreshed.lake.has("model_scores", date(2023, 11, 17)), "the candidate is there to be looked at"
     assert not refreshed.lake.has("forecast", date(2023, 11, 17))
     assert world.platform.is_refused(date(2023, 11, 17))
-    assert not world.run("register", date(2023, 11, 17)).succeeded
+    assert world.platform.unregistered_refusal(date(2023, 11, 17))
+    assert world.run("register", date(2023, 11, 17)).succeeded
+    assert world.platform.unregistered_refusal(date(2023, 11, 17)) is None
     rejected = next(refreshed.platform.registry.models())
     assert (rejected.week, rejected.approval) == (date(2023, 11, 17), "Rejected")
     assert newest_approved(refreshed.settings, refreshed.platform.sagemaker) == serving

@@ -7,8 +7,10 @@ from typing import TYPE_CHECKING
 from resources import aws
 from resources.sagemaker.endpoint.configs import EndpointConfigs
 from resources.sagemaker.endpoint.errors import (
+    EndpointBusyError,
     EndpointError,
     EndpointRollbackError,
+    EndpointSlowError,
     EndpointSmokeTestError,
     EndpointUpdateError,
 )
@@ -61,8 +63,7 @@ class EndpointDeployment:
         config = self._configs.name_of(model)
         current = self._settled()
         if current is not None and current.status not in _SETTLED:
-            why = f"an earlier change is {current.status} for longer than endpoint.max_update_s"
-            raise EndpointUpdateError(self._endpoint.name, why, "Nothing was changed")
+            raise EndpointBusyError(self._endpoint.name, self._max_wait_s)
         tested = self._endpoint.tested(current) if current else None
         if current is not None and current.is_in_service(config):
             if tested == config:
@@ -106,8 +107,9 @@ class EndpointDeployment:
             after = self._settled()
         if after is None or not after.is_in_service(config):
             status = after.status if after else "Deleted"
-            late = "" if status in _SETTLED or after is None else "it takes longer than endpoint.max_update_s"
-            reason = late or (after.reason if after else "") or "SageMaker gives no reason; see the endpoint's log"
+            if after is not None and status not in _SETTLED:
+                return EndpointSlowError, f"{status}: it takes longer than endpoint.max_update_s"
+            reason = (after.reason if after else "") or "SageMaker gives no reason; see the endpoint's log"
             return EndpointUpdateError, f"{status}: {reason}"
         self._progress(f"endpoint {self._endpoint.name}: testing its answers")
         try:

@@ -12,6 +12,21 @@ class EndpointMissingError(EndpointError):
         super().__init__(f"there is no endpoint {name}: run `forecast refresh`, or the job `deploy`")
 
 
+class EndpointBusyError(EndpointError):
+    """Another deployment has not ended, or an earlier change of SageMaker's.
+
+    Args:
+        name: Of the endpoint.
+        seconds: How long it was waited for.
+    """
+
+    def __init__(self, name: str, seconds: float) -> None:
+        super().__init__(
+            f"endpoint {name}: another deployment has not ended within {seconds:.0f} s. Nothing was changed: run "
+            "`forecast refresh` later, which deploys what is approved then"
+        )
+
+
 class EndpointUpdateError(EndpointError):
     """A new model did not come into service.
 
@@ -23,6 +38,10 @@ class EndpointUpdateError(EndpointError):
 
     def __init__(self, name: str, why: str, now: str) -> None:
         super().__init__(f"endpoint {name}: the new model did not come into service ({why}). {now}")
+
+
+class EndpointSlowError(EndpointUpdateError):
+    """A new model has not come into service yet: SageMaker takes longer than it was waited for."""
 
 
 class EndpointSmokeTestError(EndpointError):
