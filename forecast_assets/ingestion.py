@@ -1,6 +1,7 @@
 """Ingestion: the release as published, and the observations in it as they were known in the week."""
 
 from collections.abc import Iterator, Mapping
+from datetime import date, datetime
 from typing import Any
 
 import dagster as dg
@@ -12,9 +13,12 @@ from forecast_assets.settings import Settings
 from forecast_assets.tables import OBSERVATIONS, RELEASE
 from forecasting.span import span_start
 from resources.clock import Clock
+from resources.eia.client import EiaClient
 from resources.eia.errors import EiaError
+from resources.eia.release import Demands, keep_release
 from resources.eia.resource import SIMULATED_WARNING, Eia
 from resources.lake import Lake, LakeError
+from resources.landing import LANDED_TAG, Landed, Landings
 
 RELEASE_VALID = dg.AssetCheckSpec(
     "release_valid",
@@ -41,17 +45,13 @@ def release(
     clock: Clock,
 ) -> Iterator[dg.AssetCheckResult | dg.MaterializeResult[None]]:
     """Fetch the release, look at it, and only then keep it."""
-    from resources.eia.release import Demands, keep_release
-
     week, now = week_of(context.partition_key), clock.now()
-    demands = Demands(
-        week=week,
-        now=now,
-        complete_from=span_start(week, weeks=settings.training_weeks),
-        plausible={name: series.plausible_kbd for name, series in settings.series.items()},
-    )
     try:
-        records = keep_release(eia.open(settings.series_ids, now=now), lake, demands)
+        if LANDED_TAG in context.run.tags:
+            source = EiaClient(Landed(Landings(lake), week, now=lambda: now))
+        else:
+            source = eia.open(settings.series_ids, now=now)
+        records = keep_release(source, lake, demands_of(settings, week, now=now))
     except (EiaError, LakeError) as error:
         said = ". ".join([f"{type(error).__name__}: {error}", *getattr(error, "__notes__", []), _UNTOUCHED]) + "."
         yield _verdict(passed=False, description=said, metadata={"error": type(error).__name__})
@@ -129,6 +129,22 @@ def observations(
             # A number a series: Dagster draws it over the weeks.
             **dict(zip("newest_" + newest["unique_id"], newest["y"], strict=True)),
         },
+    )
+
+
+def demands_of(settings: Settings, week: date, *, now: datetime) -> Demands:
+    """What a release of a week must satisfy.
+
+    Args:
+        settings: What is configured.
+        week: The week; the release must reach it.
+        now: The time now, aware: nothing may be newer than the week due by then.
+    """
+    return Demands(
+        week=week,
+        now=now,
+        complete_from=span_start(week, weeks=settings.training_weeks),
+        plausible={name: series.plausible_kbd for name, series in settings.series.items()},
     )
 
 

@@ -68,15 +68,22 @@ class AwsAccessError(AwsError):
 
 
 @functools.cache
-def client(service: str, region: str) -> Any:  # noqa: ANN401 - boto3 makes its clients at run time
+def client(service: str, region: str, *, hurried: bool = False) -> Any:  # noqa: ANN401 - boto3 makes its clients at run time
     """The boto3 client of a service; it waits out throttling and passing faults of the network.
 
     Credentials, endpoints and proxies come from the environment, as boto3 reads it.
+
+    Args:
+        service: Which.
+        region: Where.
+        hurried: Give up after some seconds: for a sensor, which Dagster ends after a minute and which asks again.
     """
     import boto3
     from botocore.config import Config
 
     config = Config(retries={"mode": "standard", "max_attempts": 10}, connect_timeout=10, read_timeout=70)
+    if hurried:
+        config = Config(retries={"mode": "standard", "max_attempts": 2}, connect_timeout=5, read_timeout=10)
     return boto3.client(service, region_name=region, config=config)  # type: ignore[call-overload]
 
 

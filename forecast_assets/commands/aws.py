@@ -121,6 +121,7 @@ def _print_variables(settings: Settings, account: "Account", *, tag: str | None 
         "FORECAST_ENDPOINT_ROLE_ARN": found["EndpointRoleArn"],
         "FORECAST_PIPELINE_ROLE_ARN": found["PipelineRoleArn"],
         "FORECAST_DATABASE": found["Database"],
+        "FORECAST_WATCH__LANDING": found["LandingQueueUrl"],
     }
     if settings.eia_source in {"auto", "sample"}:  # which may simulate figures, and are refused on AWS
         variables["FORECAST_EIA_SOURCE"] = "live"

@@ -3,6 +3,7 @@
     <lake>/lake.json                              real or simulated, for ever
     <lake>/<table>/week=2023-11-10/data.parquet   a table of a week
     <lake>/blobs/<sha256>                         releases as published
+    <lake>/landings/<series>/2023-11-10.json      which of them others have brought
     <lake>/jobs/<job>/...                         what SageMaker jobs read and write
 
 A reader sees the old table or the new one, never a part. DuckDB and Athena read the same layout.

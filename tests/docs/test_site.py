@@ -24,6 +24,7 @@ from resources.cloudformation.errors import StackError
 from resources.eia.errors import EiaError
 from resources.images import ImagesError
 from resources.lake import LakeError
+from resources.landing import LandingError
 from resources.sagemaker.endpoint.errors import EndpointError
 from resources.sagemaker.pipeline.definition import PipelineError
 from resources.sagemaker.pipes import JobFailedError
@@ -145,7 +146,7 @@ def test_every_command_is_documented(site: Path, command: str) -> None:
 def named_errors() -> set[type[Exception]]:
     found: set[type[Exception]] = {SettingsError, DamagedModelError, JobFailedError, HistoryWriteError, NoForecastError}
     found |= {ImagesError, PipelineError}
-    waiting: list[type[Exception]] = [*FAMILIES]
+    waiting: list[type[Exception]] = [*FAMILIES, LandingError]
     while waiting:
         own = [each for each in waiting.pop().__subclasses__() if each.__module__.startswith(("resources", "forecast"))]
         found.update(each for each in own if not each.__name__.startswith("_"))

@@ -190,6 +190,14 @@ def test_a_role_that_the_platform_makes_can_do_no_more_than_the_boundary(base: T
     assert not allowed(boundary, "sagemaker:InvokeEndpoint", f"{SAGEMAKER}:endpoint/petroleum-demand-2")
 
 
+def test_the_platform_may_take_what_lands_and_nothing_of_other_queues(base: Template) -> None:
+    queue = f"arn:aws:sqs:{REGION}:{ACCOUNT}:{STACK}-landing"
+    for action in ("sqs:ReceiveMessage", "sqs:DeleteMessage"):
+        assert may(base, "PlatformRole", action, queue)
+        assert not may(base, "PlatformRole", action, f"{queue}-dead")
+    assert may(base, "PlatformRole", "s3:GetObject", f"{BUCKET}/landing/WGFUPUS2w.xls")
+
+
 @pytest.mark.parametrize(
     ("action", "resource"),
     [
