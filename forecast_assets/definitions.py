@@ -60,7 +60,7 @@ def default_resources(settings: Settings) -> dict[str, object]:
         "lake": lake,
         "alerts": Alerts(lake=lake, clock=clock),
         "week_lock": WeekLock(lake=lake, clock=clock),
-        "eia": Eia(source=settings.eia_source, lake=lake),
+        "eia": Eia(source=settings.eia_source, lake=lake, may_simulate=not settings.watch.landing),
         "sagemaker": SageMaker(
             mode=settings.compute,
             region=settings.region,

@@ -14,6 +14,7 @@ from datetime import date
 import dagster as dg
 
 from forecast_assets.ingestion import demands_of
+from forecast_assets.partitions import WEEKS
 from forecast_assets.settings import Settings
 from forecast_assets.standing import Standing
 from jobs.weekly import backfill, weekly_refresh
@@ -120,7 +121,8 @@ def ask(standing: Standing, alerts: Alerts, instance: dg.DagsterInstance, *, set
         return Asked(reasons=[f"nothing starts before {waited_for} has landed"])
     week, forecast = min(map(max, weeks)), standing.lake.weeks("forecast")
     is_past = bool(forecast) and week < forecast[-1]
-    older = sorted(set.intersection(*weeks).difference(forecast, () if is_past else (week,)))
+    whole = set.intersection(*weeks).difference(forecast, () if is_past else (week,))
+    older = sorted(each for each in whole if WEEKS.has_partition_key(each.isoformat()))
     files = _joined(kept.digest(series, each) for each in (week, *older))
     if files == settled:
         return Asked(reasons=[f"what has landed up to {week} is dealt with"], settled=settled)

@@ -29,10 +29,12 @@ class Eia(dg.ConfigurableResource):  # type: ignore[type-arg]
         source: `live`, `api`, `sample`, a path or URI, or `auto`: live, and the simulated sample only where EIA cannot
             be reached and the lake is empty. A lake that began with the sample stays with it.
         lake: What the figures are for.
+        may_simulate: Whether `auto` may begin with the sample; not where others bring real figures.
     """
 
     source: str
     lake: dg.ResourceDependency[Lake]
+    may_simulate: bool = True
 
     def open(self, series: Sequence[str], *, now: datetime, limits: Limits = LIMITS) -> EiaClient:
         """The client of the source.
@@ -43,14 +45,14 @@ class Eia(dg.ConfigurableResource):  # type: ignore[type-arg]
             limits: Bounds of a download.
 
         Raises:
-            EiaUnreachableError: EIA cannot be reached, and the lake holds real figures.
+            EiaUnreachableError: EIA cannot be reached, and the lake holds real figures or may not begin with others.
         """
         if self.source != "auto":
             return self._client(self.source, series, now=now, limits=limits)
         if self.lake.kind == "simulated":
             return self._client("sample", series, now=now, limits=limits)
         live = self._client("live", series, now=now, limits=limits)
-        if self.lake.kind is None:
+        if self.lake.kind is None and self.may_simulate:
             try:
                 live.newest_week(series[:1])
             except EiaUnreachableError as error:

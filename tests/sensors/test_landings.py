@@ -144,6 +144,13 @@ def test_older_weeks_without_a_forecast_are_replayed_one_by_one(watched: Watched
     assert "dealt with" in str(watched.tick().skip_message)
 
 
+def test_a_week_of_which_there_is_no_partition_is_kept_and_starts_nothing(watched: Watched) -> None:
+    watched.world.lake.write("forecast", WEEK, pd.DataFrame({"unique_id": ["x"]}))
+    watched.brings(*SERIES, last=date(2009, 12, 25))
+    assert not watched.looks().run_requests
+    assert "dealt with" in str(watched.tick().skip_message)
+
+
 def test_poison_stops_no_week(watched: Watched) -> None:
     watched.brings(*SERIES)
     (watched.landing / "WKJUPUS2.csv").write_text("nobody's")

@@ -173,3 +173,9 @@ def test_auto_stays_with_the_sample_in_a_simulated_lake(offline: list[str], lake
     lake.claim("simulated")
     Eia(source="auto", lake=lake).open(["WGFUPUS2"], now=NOW)
     assert offline == ["sample"]
+
+
+def test_the_sample_does_not_stand_in_where_others_bring_figures(offline: list[str], lake: Lake) -> None:
+    with pytest.raises(EiaUnreachableError):
+        Eia(source="auto", lake=lake, may_simulate=False).open(["WGFUPUS2"], now=NOW).newest_week(["WGFUPUS2"])
+    assert offline == ["live"]
