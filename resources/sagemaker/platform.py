@@ -15,6 +15,7 @@ from resources.sagemaker.pipes.messages import FileMessages
 from resources.sagemaker.pipes.s3_messages import S3Messages
 
 if TYPE_CHECKING:
+    from mypy_boto3_logs import CloudWatchLogsClient
     from mypy_boto3_sagemaker import SageMakerClient
     from mypy_boto3_sagemaker_runtime import SageMakerRuntimeClient
 
@@ -60,6 +61,16 @@ class SageMaker(dg.ConfigurableResource):  # type: ignore[type-arg]
         client: SageMakerRuntimeClient = self._boto("sagemaker-runtime")
         return client
 
+    def logs(self) -> "CloudWatchLogsClient":
+        """The boto3 client of the logs of jobs and endpoints."""
+        client: CloudWatchLogsClient = self._boto("logs")
+        return client
+
+    @property
+    def messages_folder(self) -> Path:
+        """Where jobs on this machine find their Pipes context and leave their messages, a folder each."""
+        return self.root / "pipes"
+
     def pipes(self, *, prices: Mapping[str, float] | None = None) -> PipesSageMakerClient:
         """The client through which assets run jobs.
 
@@ -69,8 +80,8 @@ class SageMaker(dg.ConfigurableResource):  # type: ignore[type-arg]
         local = self.mode == "local"
         return PipesSageMakerClient(
             client=self.client(),
-            logs=self._boto("logs"),
-            messages=FileMessages(self.root / "pipes") if local else self._s3_messages(),
+            logs=self.logs(),
+            messages=FileMessages(self.messages_folder) if local else self._s3_messages(),
             poll_interval_s=0.2 if local else self.poll_interval_s,
             log_delay_s=0 if local else self.poll_interval_s / 2,
             console=not local,

@@ -1,11 +1,13 @@
 """The operations of training and processing jobs."""
 
 import re
+import shutil
 import time
 from pathlib import PurePosixPath
 
 from resources.sagemaker.local.base import Base, unsupported
 from resources.sagemaker.local.listing import page
+from resources.sagemaker.local.processing import LOG_GROUP as PROCESSING_LOGS
 from resources.sagemaker.local.store import (
     ENDED,
     PROCESSING_JOB,
@@ -16,6 +18,7 @@ from resources.sagemaker.local.store import (
     Wire,
     put_json,
 )
+from resources.sagemaker.local.training import LOG_GROUP as TRAINING_LOGS
 from resources.sagemaker.local.training import LONGEST_S, newborn
 from resources.sagemaker.local.wire import AwsError, invalid
 
@@ -43,6 +46,10 @@ class Jobs(Base):
     def stop_training_job(self, request: Wire) -> Wire:
         """StopTrainingJob."""
         return self._stop(TRAINING_JOB, request["TrainingJobName"])
+
+    def delete_training_job(self, request: Wire) -> Wire:
+        """DeleteTrainingJob: its record and its log; what it stored in S3 stays. Its name can be taken again."""
+        return self._delete(TRAINING_JOB, request["TrainingJobName"], log_group=TRAINING_LOGS)
 
     def list_training_jobs(self, request: Wire) -> Wire:
         """ListTrainingJobs."""
@@ -82,6 +89,10 @@ class Jobs(Base):
         """StopProcessingJob."""
         return self._stop(PROCESSING_JOB, request["ProcessingJobName"])
 
+    def delete_processing_job(self, request: Wire) -> Wire:
+        """DeleteProcessingJob: as `DeleteTrainingJob`."""
+        return self._delete(PROCESSING_JOB, request["ProcessingJobName"], log_group=PROCESSING_LOGS)
+
     def list_processing_jobs(self, request: Wire) -> Wire:
         """ListProcessingJobs."""
         jobs = self._all(PROCESSING_JOB)
@@ -98,6 +109,16 @@ class Jobs(Base):
         if status in ENDED or status == "Stopping":
             raise invalid(f"The request was rejected because the {kind.words} is in status {status}.")
         self.store.stop(kind, name)
+        return {}
+
+    def _delete(self, kind: Kind, name: str, *, log_group: str) -> Wire:
+        status = self._job(kind, name)[f"{kind.name}Status"]
+        if status not in ENDED:
+            raise invalid(f"The request was rejected because the {kind.words} is in status {status}.")
+        self.store.wait(kind, name)
+        # CloudWatch would keep the log; here nothing else would ever end it. While there is a record to find it by.
+        shutil.rmtree(self.root / "logs" / log_group / name, ignore_errors=True)
+        self.store.remove(kind, name)
         return {}
 
     def _check_training(self, request: Wire) -> None:

@@ -33,12 +33,14 @@ class LogEvents(Base):
         shown, more = _slice(found, request, 50)
         return {"logStreams": shown} | more
 
+    def delete_log_stream(self, request: Wire) -> Wire:
+        """DeleteLogStream."""
+        self._stream(request).path.unlink(missing_ok=True)
+        return {}
+
     def get_log_events(self, request: Wire) -> Wire:
         """GetLogEvents. The tokens are places in the stream; at its end the forward one stays the same."""
-        named = self._streams(request, request["logStreamName"])
-        stream = next((one for one in named if one.name == request["logStreamName"]), None)
-        if stream is None:
-            raise AwsError("ResourceNotFoundException", "The specified log stream does not exist.")
+        stream = self._stream(request)
         limit = request.get("limit", _MOST_EVENTS)
         direction, place = _token(request.get("nextToken"))
         if direction == "f" or (direction == "" and request.get("startFromHead", False)):
@@ -76,6 +78,13 @@ class LogEvents(Base):
         found.sort(key=lambda event: event["eventId"])
         shown, more = _slice(found, request, _MOST_EVENTS)
         return {"events": shown, "searchedLogStreams": []} | more
+
+    def _stream(self, request: Wire) -> Stream:
+        named = self._streams(request, request["logStreamName"])
+        stream = next((one for one in named if one.name == request["logStreamName"]), None)
+        if stream is None:
+            raise AwsError("ResourceNotFoundException", "The specified log stream does not exist.")
+        return stream
 
     def _streams(self, request: Wire, prefix: str) -> list[Stream]:
         group = _group(request)

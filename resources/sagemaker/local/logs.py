@@ -18,13 +18,21 @@ _SUFFIX = ".jsonl"
 
 
 class LogWriter:
-    """Appends events to one stream, which exists from then on."""
+    """Appends events to one stream, which exists from then on.
 
-    def __init__(self, root: Path, group: str, stream: str) -> None:
-        path = stream_path(root, group, stream)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        self._file = path.open("ab", buffering=0)
-        self._torn = False
+    Args:
+        root: Folder of the whole twin.
+        group: Of the stream.
+        stream: Its name.
+        room_bytes: After so many bytes another stream follows, of the same name and a number, as the instances of a
+            serverless endpoint follow each other; all but the last two are removed. None: it never ends.
+    """
+
+    def __init__(self, root: Path, group: str, stream: str, *, room_bytes: int | None = None) -> None:
+        self._path, self._room_bytes = stream_path(root, group, stream), room_bytes
+        self._path.parent.mkdir(parents=True, exist_ok=True)
+        self._file = self._path.open("ab", buffering=0)
+        self._torn, self._followers = False, 0
 
     def write(self, message: str) -> None:
         """Append one event, stamped now. CloudWatch takes no empty ones: nothing happens.
@@ -37,6 +45,20 @@ class LogWriter:
             line = json.dumps(event).encode() + b"\n"
             with contextlib.suppress(OSError):
                 self._torn = self._file.write(b"\n" * self._torn + line) < len(line)
+                if self._room_bytes is not None and self._file.tell() >= self._room_bytes:
+                    self._follow()
+
+    def _follow(self) -> None:
+        """Go on in the next stream, and remove the one before this."""
+        following = self._numbered(self._followers + 1).open("ab", buffering=0)
+        self._file.close()
+        self._file, self._torn = following, False
+        self._followers += 1
+        if self._followers > 1:
+            self._numbered(self._followers - 2).unlink(missing_ok=True)
+
+    def _numbered(self, number: int) -> Path:
+        return self._path.with_name(f"{self._path.stem}-{number}{_SUFFIX}") if number else self._path
 
     def copy(self, output: IO[bytes]) -> Iterator[str]:
         """Append a process's output line by line until it ends, giving each line on."""

@@ -20,6 +20,8 @@ from resources.sagemaker.local.store import REGION, Wire
 from resources.sagemaker.local.supervision import ClientFaultError, Supervised, image_command, setting
 
 STARTUP_S = 480.0
+_LOG_BYTES = 4 * 1024 * 1024
+"""Of one stream: an endpoint may serve for years."""
 _PING_S = 2.0
 
 
@@ -81,7 +83,7 @@ class ServingProcess:
             process, output = start_child(command, environment=container_environment(variables), folder=self._home)
         except OSError as error:
             raise ClientFaultError(f"The command of the image cannot be started: {error}") from error
-        log = LogWriter(self._resource.root, log_group, stream)
+        log = LogWriter(self._resource.root, log_group, stream, room_bytes=_LOG_BYTES)
         threading.Thread(target=lambda: [None for _ in log.copy(output)], daemon=True).start()
         self._process = process
         return {"pid": process.pid, "started": started_at(process.pid)}

@@ -1,9 +1,12 @@
 """CloudWatch Logs over the files that containers' output goes to."""
 
 import json
+from io import BytesIO
 
 import pytest
 from botocore.exceptions import ClientError
+
+from resources.sagemaker.local.logs import LogWriter, events, streams
 
 GROUP = "/aws/sagemaker/TrainingJobs"
 
@@ -100,3 +103,28 @@ def test_output_that_is_no_text_and_has_no_end_becomes_events(local):
     lines = local.lines("TrainingJobs", "job/")
     assert [len(line) for line in lines] == [1, 256 * 1024, 300_000 - 256 * 1024, 4, 10]
     assert lines[0] == "\N{REPLACEMENT CHARACTER}"
+
+
+def test_a_stream_can_be_deleted(logged):
+    logged.delete_log_stream(logGroupName=GROUP, logStreamName="a/algo-1-1")
+    assert [stream["logStreamName"] for stream in logged.describe_log_streams(logGroupName=GROUP)["logStreams"]] == [
+        "b/algo-1-1"
+    ]
+    with pytest.raises(logged.exceptions.ResourceNotFoundException):
+        logged.delete_log_stream(logGroupName=GROUP, logStreamName="a/algo-1-1")
+
+
+def test_the_log_of_a_process_that_never_ends_has_an_end(tmp_path):
+    output = BytesIO(b"".join(b"line %04d\n" % number for number in range(1000)))
+    writer = LogWriter(tmp_path, "Endpoints/demand", "AllTraffic/i-1", room_bytes=10_000)
+    assert len(list(writer.copy(output))) == 1000
+    found = streams(tmp_path, "Endpoints/demand")
+    assert len(found) == 2
+    assert all(stream.path.stat().st_size < 11_000 for stream in found)
+    told = [event["message"] for stream in sorted(found, key=_number) for _, event in events(stream.path)]
+    assert told == [f"line {number:04d}" for number in range(1000 - len(told), 1000)]
+    writer._file.close()
+
+
+def _number(stream):
+    return int(stream.name.rpartition("-")[2])

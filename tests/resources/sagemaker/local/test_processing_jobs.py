@@ -87,3 +87,12 @@ def test_the_job_configuration_is_what_was_asked_for(local):
     assert config["Environment"] == {"A": "1"}
     assert config["StoppingCondition"] == {"MaxRuntimeInSeconds": 30}
     assert config["ProcessingJobArn"].endswith(":processing-job/job")
+
+
+def test_a_job_that_has_ended_can_be_deleted_with_its_log(local):
+    local.command(process="print('hello')")
+    local.process("one")
+    local.sagemaker.delete_processing_job(ProcessingJobName="one")
+    with pytest.raises(ClientError, match="Could not find requested job with name: one"):
+        local.sagemaker.describe_processing_job(ProcessingJobName="one")
+    assert local.lines("ProcessingJobs", "one/") == []

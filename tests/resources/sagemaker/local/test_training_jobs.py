@@ -228,3 +228,21 @@ def test_lists_are_filtered_sorted_and_paged(twin):
     assert len(later) <= 3
     assert "b-2" in [job["TrainingJobName"] for job in later]
     assert twin.sagemaker.list_training_jobs(StatusEquals="Failed")["TrainingJobSummaries"] == []
+
+
+def test_a_job_that_has_ended_can_be_deleted_with_its_log_and_its_name_is_free(twin):
+    twin.command(train="print('hello')")
+    twin.train("one")
+    twin.sagemaker.delete_training_job(TrainingJobName="one")
+    with pytest.raises(ClientError, match="Requested resource not found"):
+        twin.sagemaker.describe_training_job(TrainingJobName="one")
+    assert twin.lines("TrainingJobs", "one/") == []
+    assert twin.file("s3://bucket/out/one/output/model.tar.gz").exists()
+    assert twin.train("one")["TrainingJobStatus"] == "Completed"
+
+
+def test_a_job_that_runs_cannot_be_deleted(local):
+    local.command(train="import time; time.sleep(60)")
+    local.sagemaker.create_training_job(**local.training_request("one"))
+    with pytest.raises(ClientError, match="is in status InProgress"):
+        local.sagemaker.delete_training_job(TrainingJobName="one")
