@@ -51,25 +51,40 @@ def weekly_asset(
 
 
 def _in_its_week(function: Callable[..., Any]) -> Callable[..., Any]:
-    """The function of an asset, with the lock of the week among the resources that Dagster reads off its arguments."""
+    """The function of an asset, with the lock of the week among the resources that Dagster reads off its arguments.
+
+    Its metadata are told once: see `_told_once`.
+    """
     signature = inspect.signature(function)
     lock = inspect.Parameter("week_lock", inspect.Parameter.KEYWORD_ONLY, annotation=WeekLock)
 
     @functools.wraps(function)
-    def locked(*args: Any, week_lock: WeekLock, **resources: Any) -> Any:  # noqa: ANN401 - whatever it returns
+    def locked(context: dg.AssetExecutionContext, *, week_lock: WeekLock, **resources: Any) -> Any:  # noqa: ANN401
         del week_lock  # held, not used
-        return function(*args, **resources)
+        return _told_once(context, function(context, **resources))
 
     @functools.wraps(function)
-    def yielding(*args: Any, week_lock: WeekLock, **resources: Any) -> Iterator[Any]:
+    def yielding(context: dg.AssetExecutionContext, *, week_lock: WeekLock, **resources: Any) -> Iterator[Any]:
         del week_lock
-        yield from function(*args, **resources)
+        for each in function(context, **resources):
+            yield _told_once(context, each)
 
     if inspect.isgeneratorfunction(function):  # Dagster asks the function, not what it returns
         locked = yielding
     locked.__signature__ = signature.replace(parameters=[*signature.parameters.values(), lock])  # type: ignore[attr-defined]
     locked.__annotations__ = {**function.__annotations__, "week_lock": WeekLock}
     return locked
+
+
+def _told_once(context: dg.AssetExecutionContext, result: Any) -> Any:  # noqa: ANN401 - whatever an asset gives
+    """A result whose metadata, pictures too, are kept with its materialization alone.
+
+    Of what an asset returns Dagster writes the metadata down a second time, with the output, where nobody looks.
+    """
+    if not isinstance(result, dg.MaterializeResult) or not result.metadata:
+        return result
+    context.add_asset_metadata(result.metadata)
+    return result._replace(metadata=None)
 
 
 def stored(

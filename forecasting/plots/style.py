@@ -152,7 +152,7 @@ def png(figure: "Figure") -> bytes:
     # A palette: a third of the bytes, and these bytes are stored with every week's lineage.
     palette = drawn.convert("RGB").quantize(64, method=Image.Quantize.FASTOCTREE, dither=Image.Dither.NONE)
     stored = BytesIO()
-    palette.save(stored, format="png", compress_level=6)
+    palette.save(stored, format="png", compress_level=9)
     return stored.getvalue()
 
 
