@@ -222,6 +222,27 @@ def doctor() -> None:
 
 
 @main.command()
+@click.option("--dry-run", is_flag=True, help="Only say what would go.")
+@explained
+def housekeeping(*, dry_run: bool) -> None:
+    """Remove what the settings of retention keep no longer: runs, jobs, models, logs. Never tables."""
+    from forecast_assets.housekeeping import keep_house, outlived
+    from jobs.housekeeping import is_ours
+
+    platform = open_platform()
+    resources = platform.settings, platform.clock, platform.lake, platform.sagemaker
+    with _instance(platform) as instance, err.status("Looking") as shown:
+        found = outlived(*resources, instance, is_ours=is_ours)
+        tallies = keep_house(found, lambda what: shown.update(escape(f"Removing {what}")), dry_run=dry_run)
+        if platform.lake.folder is not None and not dry_run:
+            platform.lake.folder.sweep()
+    for tally in tallies:
+        out.print(f"{'Would remove' if dry_run else 'Removed'} {tally}", markup=False, highlight=False)
+    if not tallies:
+        out.print("Nothing is older than the settings keep it.")
+
+
+@main.command()
 @click.option("--port", default=3000, show_default=True, help="Port on this machine.")
 @explained
 def ui(port: int) -> None:

@@ -22,6 +22,7 @@ from forecast_assets.checks import default_checks
 from forecast_assets.lake import configured_lake
 from forecast_assets.progress import progress_logger
 from forecast_assets.settings import Settings, load_settings
+from jobs.housekeeping import housekeeping
 from jobs.weekly import default_jobs
 from resources.alerts import Alerts
 from resources.clock import Clock
@@ -83,7 +84,7 @@ def build_defs(
     return dg.Definitions(
         assets=default_assets,
         asset_checks=default_checks,
-        jobs=default_jobs,
+        jobs=[*default_jobs, housekeeping],
         schedules=default_schedules(settings),
         sensors=default_sensors(settings),
         executor=dg.in_process_executor,  # one process a run: it holds the lock of its week

@@ -4,6 +4,7 @@ import os
 import sys
 from collections.abc import Callable, Iterator
 from importlib import metadata
+from pathlib import Path
 
 from forecast_assets.findings import Finding, bucket_finding
 from forecast_assets.refresh import Platform
@@ -13,6 +14,7 @@ from resources.api.errors import KEY_VARIABLE
 from resources.aws import AwsError, asking, client
 from resources.eia.errors import EiaError
 from resources.lake import Lake, LakeError
+from resources.retention.sizes import state_sizes
 
 _EXTRAS = (("aws", "dagster-aws"), ("sagemaker", "sagemaker"), ("tuning", "optuna"))
 
@@ -42,6 +44,7 @@ def _of_a_deployment(platform: Platform) -> Iterator[Finding]:
     if platform.lake.folder is None:
         bucket = platform.lake.bucket.name
         yield _asked("Bucket", lambda: bucket_finding(bucket, platform.settings.region))
+    yield _asked("State", lambda: _state(platform))
     yield _asked("EIA", lambda: _source(platform))
     yield _key(platform)
     yield _asked("Registry", lambda: _registry(platform))
@@ -79,6 +82,17 @@ def _lake(lake: Lake) -> Finding:
     if lake.kind == "simulated":
         return Finding("warn", "Lake", f"{where}: SIMULATED figures, {span}", "Real figures need a new lake")
     return Finding("ok", "Lake", f"{where}: real figures, {span}")
+
+
+def _state(platform: Platform) -> Finding:
+    home = Path(os.environ.get("DAGSTER_HOME") or platform.lake.beside / "_dagster").resolve()
+    sizes = state_sizes(platform.lake, home)
+    told = ", ".join(f"{kind} {size / 1e6:,.0f} MB" for kind, size in sizes.items())
+    kept = platform.settings.retention
+    rules = (
+        f"runs are kept {kept.runs_weeks} weeks, jobs {kept.jobs_weeks}, logs {kept.logs_weeks}, {kept.models} models"
+    )
+    return Finding("ok", "State", f"{told}; {rules}", "`forecast housekeeping --dry-run` shows what would go")
 
 
 def _source(platform: Platform) -> Finding:

@@ -210,6 +210,9 @@ class Retention(_Frozen):
         52, ge=2, le=10_000, description="Newest registered models that are kept; those that serve always are."
     )
     logs_weeks: int = Field(13, ge=1, le=_LONGEST, description="Weeks that logs on this machine are kept.")
+    cron: str = Field(
+        "0 4 * * 0", description="Cron expression, US/Eastern: when what is kept no longer is looked for and removed."
+    )
 
 
 class Settings(BaseSettings):

@@ -9,7 +9,7 @@ import dagster as dg
 # Every asset below is light or waits for a job: one process per run is faster than one per step.
 _IN_PROCESS = dg.in_process_executor
 
-REPLAYED = dg.AssetSelection.assets(
+_REPLAYED = (
     "release",
     "observations",
     "outlier_flags",
@@ -22,17 +22,22 @@ REPLAYED = dg.AssetSelection.assets(
     "forecast_accuracy",
     "forecast_changes",
 )
+_REFRESHED = (*_REPLAYED, "registered_model", "dashboard")
+_DEPLOYED = ("forecast_endpoint", "forecast_api", "catalog")
+
+ASSETS = frozenset(map(dg.AssetKey, (*_REFRESHED, *_DEPLOYED)))
+"""What the jobs make."""
 
 weekly_refresh = dg.define_asset_job(
     "weekly_refresh",
-    selection=REPLAYED | dg.AssetSelection.assets("registered_model", "dashboard"),
+    selection=dg.AssetSelection.assets(*_REFRESHED),
     description="From the release of a week to its forecast, its registered model and its page.",
     executor_def=_IN_PROCESS,
 )
 
 backfill = dg.define_asset_job(
     "backfill",
-    selection=REPLAYED,
+    selection=dg.AssetSelection.assets(*_REPLAYED),
     description="Replay a past week as it was known then. Registers nothing and never touches the endpoint.",
     executor_def=_IN_PROCESS,
 )
@@ -55,7 +60,7 @@ register = dg.define_asset_job(
 
 deploy = dg.define_asset_job(
     "deploy",
-    selection=dg.AssetSelection.assets("forecast_endpoint", "forecast_api", "catalog"),
+    selection=dg.AssetSelection.assets(*_DEPLOYED),
     description="Bring the endpoint to the newest approved model, the REST API in front of it, and the catalog to the "
     "tables there are.",
     executor_def=_IN_PROCESS,

@@ -4,6 +4,7 @@ import dagster as dg
 
 from forecast_assets.settings import Settings
 from sensors.drift import drift
+from sensors.housekeeping import housekeeping
 
 
 def default_sensors(settings: Settings) -> list[dg.SensorDefinition]:
@@ -13,5 +14,4 @@ def default_sensors(settings: Settings) -> list[dg.SensorDefinition]:
 
 def default_schedules(settings: Settings) -> list[dg.ScheduleDefinition]:
     """The schedules of the code location; all of them run unless somebody stops them."""
-    del settings
-    return []
+    return [housekeeping(settings)]

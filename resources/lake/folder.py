@@ -73,6 +73,25 @@ class Folder:
                 return False
         return True
 
+    def delete(self, key: str) -> None:
+        """Remove a file, and the folders that are empty without it; nothing happens where there is none.
+
+        Raises:
+            LakeWriteError: The system refused.
+        """
+        path = self.root / key
+        try:
+            path.unlink(missing_ok=True)
+        except OSError as error:
+            raise LakeWriteError(path, error) from error
+        for folder in path.parents:
+            if folder == self.root:
+                return
+            try:
+                folder.rmdir()
+            except OSError:  # it holds something, or another one made it go
+                return
+
     def written_at(self, key: str) -> int | None:
         """When a file was put in place, in nanoseconds since 1970; None where there is none."""
         try:

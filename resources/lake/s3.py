@@ -161,6 +161,15 @@ class Bucket:
         """
         return self._put(key, content, {"IfNoneMatch": "*"} if etag is None else {"IfMatch": etag})
 
+    def delete(self, key: str) -> None:
+        """Remove an object; nothing happens where there is none.
+
+        Raises:
+            LakeAccessError: The bucket cannot be written.
+        """
+        with self._asking("delete", key):
+            self._client.delete_object(Bucket=self.name, Key=self._full(key))
+
     def written_at(self, key: str) -> int | None:
         """When a key was put in place, in nanoseconds since 1970; None where there is nothing.
 

@@ -37,6 +37,13 @@ class Storage(Protocol):
             LakeError: The system refused.
         """
 
+    def delete(self, key: str) -> None:
+        """Remove a key; nothing happens where there is nothing.
+
+        Raises:
+            LakeError: The system refused; the key is as it was.
+        """
+
     def written_at(self, key: str) -> int | None:
         """When a key was put in place, in nanoseconds since 1970; None where there is nothing."""
 

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date
 from typing import TYPE_CHECKING, Any, Literal
@@ -178,6 +179,18 @@ class ModelRegistry:
         )
         return self._model(listed.arn)
 
+    def reject(self, model: RegisteredModel, *, reason: str) -> None:
+        """Keep a version from serving, as somebody who rejects it does. One that is gone already is no error."""
+        with _gone_is_no_error():
+            self._client.update_model_package(
+                ModelPackageArn=model.arn, ModelApprovalStatus="Rejected", ApprovalDescription=_line(reason)
+            )
+
+    def delete(self, model: RegisteredModel) -> None:
+        """Delete a version; its number is not given out again. One that is gone already is no error."""
+        with _gone_is_no_error():
+            self._client.delete_model_package(ModelPackageName=model.arn)
+
     def _listed(self, approval: Approval | None = None) -> Iterator[_Listed]:
         from botocore.exceptions import ClientError
 
@@ -226,6 +239,17 @@ class ModelRegistry:
                 ModelPackageGroupName=self._group,
                 ModelPackageGroupDescription="Weekly demand for U.S. petroleum products",
             )
+
+
+@contextmanager
+def _gone_is_no_error() -> Iterator[None]:
+    from botocore.exceptions import ClientError
+
+    try:
+        yield
+    except ClientError as error:
+        if not aws.is_missing(error):
+            raise
 
 
 def package_request(

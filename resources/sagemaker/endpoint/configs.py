@@ -82,6 +82,11 @@ class EndpointConfigs:
         package: str | None = model.get("PrimaryContainer", {}).get("ModelPackageName")
         return package
 
+    def packages(self) -> set[str]:
+        """The ARNs of the versions in the registry behind all models of the endpoint: what serves, or may again."""
+        names = self._ours("list_models", "Models", "ModelName", {"NameContains": self._prefix})
+        return {package for name in names if (package := self.package(name)) is not None}
+
     def described(self, name: str) -> str:
         """A config in words."""
         package = self.package(name)

@@ -104,6 +104,11 @@ class ModelEndpoint:
         with aws.asking(f"look at what endpoint {self.name} serves"):
             return self._configs.package(config)
 
+    def packages(self) -> set[str]:
+        """The ARNs of the versions in the registry that it serves, or may be brought back to."""
+        with aws.asking(f"look at what endpoint {self.name} can serve"):
+            return self._configs.packages()
+
     def deploy(
         self,
         model: RegisteredModel,
