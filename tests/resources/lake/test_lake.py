@@ -187,6 +187,15 @@ def test_of_two_first_writers_one_wins(lake: Lake) -> None:
             assert sorted(outcomes) == sorted([str(Lake(uri=uri).kind), "refused"])
 
 
+def test_a_key_can_be_deleted_and_may_be_gone_already(lake: Lake) -> None:
+    for name in ("a/b/one", "a/two"):
+        lake.write_bytes(name, b"x")
+    for _ in range(2):
+        lake.storage.delete("a/b/one")
+    assert list(lake.storage.keys("a")) == ["a/two"]
+    assert lake.storage.written_at("a/b/one") is None
+
+
 def test_blobs_are_kept_once_and_verified(lake: Lake) -> None:
     digest = lake.put_blob(b"release")
     assert lake.put_blob(b"release") == digest
