@@ -4,9 +4,9 @@ import os
 import sys
 from collections.abc import Iterator
 from importlib import metadata
-from pathlib import Path
 
 from forecast_assets.findings import Finding, asked, bucket_finding
+from forecast_assets.history import dagster_home
 from forecast_assets.refresh import Platform
 from forecast_assets.serving import model_endpoint, newest_approved
 from forecast_assets.settings_file import settings_file
@@ -82,8 +82,7 @@ def _lake(lake: Lake) -> Finding:
 
 
 def _state(platform: Platform) -> Finding:
-    home = Path(os.environ.get("DAGSTER_HOME") or platform.lake.beside / "_dagster").resolve()
-    sizes = state_sizes(platform.lake, home)
+    sizes = state_sizes(platform.lake, dagster_home(platform.lake))
     told = ", ".join(f"{kind} {size / 1e6:,.0f} MB" for kind, size in sizes.items())
     kept = platform.settings.retention
     rules = (

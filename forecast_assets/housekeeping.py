@@ -1,12 +1,15 @@
 """Retention by the settings: what the platform made on the way goes when it is old enough; tables never do."""
 
+import functools
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from datetime import timedelta
 
 import dagster as dg
 
 from forecast_assets.serving import model_endpoint
 from forecast_assets.settings import Settings
+from resources.alerts import Alerts
 from resources.aws import asking
 from resources.clock import Clock
 from resources.lake import Lake
@@ -48,6 +51,7 @@ def outlived(
     clock: Clock,
     lake: Lake,
     sagemaker: SageMaker,
+    alerts: Alerts,
     instance: dg.DagsterInstance,
     *,
     is_ours: Callable[[dg.DagsterRun], bool],
@@ -59,6 +63,7 @@ def outlived(
         clock: How late it is.
         lake: Where tables and notes are.
         sagemaker: Where jobs and models are.
+        alerts: What was said.
         instance: Where runs are.
         is_ours: Whether a run is one of this project.
     """
@@ -70,6 +75,8 @@ def outlived(
     yield from old_jobs(sagemaker, ages, weeks=kept.jobs_weeks, busy=_busy_weeks(instance))
     yield from old_streams(sagemaker, ages, weeks=kept.logs_weeks)
     yield from old_notes(lake, ages, folder=_ASKED, weeks=kept.runs_weeks)
+    for key in alerts.forgettable(clock.now() - timedelta(weeks=kept.runs_weeks)):
+        yield Removal("alerts", key, 0, functools.partial(lake.storage.delete, key))
     with asking(f"remove old models of {settings.model_group}"):
         yield from old_models(
             ModelRegistry(sagemaker.client(), group=settings.model_group),

@@ -5,6 +5,7 @@ import dagster as dg
 from forecast_assets.housekeeping import keep_house, outlived
 from forecast_assets.settings import Settings
 from jobs.weekly import ASSETS, default_jobs
+from resources.alerts import Alerts
 from resources.clock import Clock
 from resources.lake import Lake
 from resources.sagemaker.platform import SageMaker
@@ -17,9 +18,10 @@ def remove_what_is_old(
     clock: Clock,
     lake: Lake,
     sagemaker: SageMaker,
+    alerts: Alerts,
 ) -> None:
     """Remove it, and say how much of what that was."""
-    found = outlived(settings, clock, lake, sagemaker, context.instance, is_ours=is_ours)
+    found = outlived(settings, clock, lake, sagemaker, alerts, context.instance, is_ours=is_ours)
     tallies = keep_house(found, lambda what: context.log.info(f"Removing {what}"))
     if lake.folder is not None:
         lake.folder.sweep()
