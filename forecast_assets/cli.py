@@ -233,7 +233,7 @@ def housekeeping(*, dry_run: bool) -> None:
     from jobs.housekeeping import is_ours
 
     platform = open_platform()
-    resources = platform.settings, platform.clock, platform.lake, platform.sagemaker
+    resources = platform.settings, platform.clock, platform.lake, platform.sagemaker, platform.alerts
     with _instance(platform) as instance, err.status("Looking") as shown:
         found = outlived(*resources, instance, is_ours=is_ours)
         tallies = keep_house(found, lambda what: shown.update(escape(f"Removing {what}")), dry_run=dry_run)
