@@ -16,7 +16,7 @@ from typing import Literal
 
 import dagster as dg
 
-from forecast_assets.partitions import WEEKS
+from forecast_assets.partitions import WEEKS, week_of
 from forecast_assets.passing import Failure, why_failed
 from forecast_assets.standing import Standing
 from resources.eia.values import held
@@ -33,7 +33,9 @@ _WILL_RETRY_TAG = "dagster/will_retry"
 _RETRIED_AS_TAG = "dagster/auto_retry_run_id"
 CLAIM_S = 180.0
 """How long a claim counts without a run: from a sensor's answer to the run takes the daemon seconds."""
-_LONGEST_WAIT = 6
+_LONGEST_WAIT = 6  # times retry_s
+_TRIES_TO_READ = 6
+"""A run that met something unreadable in the place of figures that a sensor had read is worth so many."""
 
 
 @dataclass(frozen=True)
@@ -106,19 +108,25 @@ def _after(
 ) -> Answer | None:
     """Why no run may follow the last one for the same figures; None where one may."""
     run = record.dagster_run
-    if run.status != dg.DagsterRunStatus.FAILURE:  # made, or ended by a person
-        return Answer(None, f"run {run.run_id} for these figures is {run.status.value}", "ended")
     since_s = now_s - (record.end_time or record.update_timestamp.timestamp())
-    if _dagster_retries(run) and since_s < CLAIM_S:
-        return Answer(None, f"Dagster is about to retry run {run.run_id}", "waiting")
-    failure = why_failed(instance, run.run_id)
-    tries = _LONGEST_WAIT if failure.unreadable and not values.startswith(UNREADABLE) else failure.tries
+    if run.status == dg.DagsterRunStatus.FAILURE:
+        if _dagster_retries(run) and since_s < CLAIM_S:
+            return Answer(None, f"Dagster is about to retry run {run.run_id}", "waiting")
+        failure = why_failed(instance, run.run_id)
+        said, tries = f"failed: {_shown(failure)}", failure.tries
+        if failure.unreadable and not values.startswith(UNREADABLE):
+            tries = _TRIES_TO_READ
+    else:
+        said, tries = f"is {run.status.value}", 1.0  # made, or ended by a person
+        found = held(standing.lake, week_of(run.tags[_PARTITION_TAG]), standing.settings.series_ids)
+        if run.status == dg.DagsterRunStatus.SUCCESS and found not in {None, values}:
+            # A source of several servers gave it what another one of them still had.
+            said, tries = f"{said}, from other figures", 2.0
     if _attempt(record) >= tries:
-        return Answer(None, f"run {run.run_id} for these figures failed: {_shown(failure)}", "ended")
+        return Answer(None, f"run {run.run_id} for these figures {said}", "ended")
     wait_s = standing.settings.watch.retry_s * min(2 ** (_attempt(record) - 1), _LONGEST_WAIT) - since_s
     if wait_s > 0:
-        said = f"run {run.run_id} failed and is tried again in {wait_s:.0f} s: {_shown(failure)}"
-        return Answer(None, said, "waiting")
+        return Answer(None, f"run {run.run_id} {said}. It is tried again in {wait_s:.0f} s", "waiting")
     return None
 
 

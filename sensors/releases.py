@@ -5,6 +5,8 @@ decides nothing, so a lost one costs one look at everything. What is read decide
 bytes they came in.
 """
 
+import hashlib
+import json
 from datetime import date
 from typing import Literal, Self
 
@@ -33,7 +35,7 @@ class Cursor(BaseModel):
 
     Attributes:
         version: Of this form.
-        about: The lake, source and series it is about.
+        about: Stands for the lake, source and series it is about.
         series: What was seen of each series.
         week: The week that was asked for last.
         values: The figures it was asked for.
@@ -52,7 +54,8 @@ class Cursor(BaseModel):
     @classmethod
     def read(cls, text: str | None, standing: Standing) -> Self:
         """The cursor that was kept, or an empty one where it is of another form, lake, source or set of series."""
-        about = f"{standing.lake.uri} {standing.eia.source} {','.join(standing.settings.series_ids)}"
+        named = [standing.lake.uri, standing.eia.source, *standing.settings.series_ids]
+        about = hashlib.sha256(json.dumps(named).encode()).hexdigest()[:16]  # an address may hold a password
         try:
             kept = cls.model_validate_json(text or "{}")
         except ValidationError:

@@ -95,6 +95,18 @@ def test_a_run_that_succeeded_or_was_cancelled_by_a_person_is_not_repeated(world
     assert ask(world, "fedcba9876543210", after_s=1e6).state == "ended"
 
 
+def test_a_run_that_met_other_figures_than_it_was_asked_for_is_repeated_once(tmp_path: Path) -> None:
+    """A source of several servers: the sensor saw the revision, the run a copy from before."""
+    with watched(tmp_path) as (world, publisher):
+        publisher.release()
+        for attempt in ("1", "2"):
+            request = requested(ask(world, after_s=700))
+            assert request.tags["forecast/attempt"] == attempt
+            world.runs(request, lambda: world.makes(WEEK))
+            assert "from other figures" in ask(world, after_s=10).reason
+        assert ask(world, after_s=1e6).state == "ended"
+
+
 def test_figures_that_come_back_after_others_are_asked_for_again(world: Watched) -> None:
     for values in (VALUES, "fedcba9876543210"):
         world.runs(requested(ask(world, values)))

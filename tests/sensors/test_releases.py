@@ -16,6 +16,7 @@ from forecast_assets.settings import load_settings
 from resources.alerts import Alert, Alerts
 from resources.clock import Clock
 from resources.eia.errors import EiaUnreachableError, ObservationsInvalidError, WorkbookError
+from resources.eia.resource import Eia
 from resources.lake import LakeWriteError
 from sensors.refreshing import Answer, ask_for
 from sensors.releases import Cursor, watch
@@ -219,8 +220,11 @@ def test_a_damaged_or_old_cursor_is_no_failure(tick: Ticks, cursor: str) -> None
 
 def test_the_cursor_of_another_lake_or_source_counts_for_nothing(tick: Ticks) -> None:
     tick.refreshes()
-    other = json.loads(tick.cursor or "") | {"about": "s3://elsewhere live WGFUPUS2"}
-    assert Cursor.read(json.dumps(other), tick.world.standing).series == {}
+    assert Cursor.read(tick.cursor, tick.world.standing).series
+    tick.world.eia = Eia(source="https://user:secret@elsewhere/eia", lake=tick.world.lake)
+    other = Cursor.read(tick.cursor, tick.world.standing)
+    assert other.series == {}
+    assert "secret" not in other.model_dump_json()
 
 
 def test_a_server_without_validators_is_read_whole_and_judged_by_its_figures(tick: Ticks) -> None:
