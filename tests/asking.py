@@ -1,9 +1,10 @@
 """A platform whose source is a server on loopback, and runs as they were recorded: what sensors are tested with."""
 
+import functools
 import hashlib
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from pathlib import Path
 
 import dagster as dg
@@ -44,11 +45,17 @@ class Publisher:
         return len(self.server.seen)
 
     def release(
-        self, week: date = WEEK, *series: str, changes: Mapping[date, float] | None = None, note: str = ""
+        self,
+        week: date = WEEK,
+        *series: str,
+        changes: Mapping[date, float] | None = None,
+        note: str = "",
+        since: date = date(2021, 7, 2),
     ) -> None:
         """Publish series up to a week; a note changes the bytes and no figure."""
         for name in series or ("WGFUPUS2",):
-            frame = simulate(name, last=week)
+            frame = _simulated(name, week)
+            frame = frame[frame["ds"] >= pd.Timestamp(since)].reset_index(drop=True)
             for day, value in (changes or {}).items():
                 frame.loc[frame["ds"] == pd.Timestamp(day), "y"] = value
             self.frames[name] = frame
@@ -67,6 +74,11 @@ class Publisher:
             return Reply(200, body, {"ETag": etag})
 
         self.server._scripts[f"/eia/{name}.csv"] = [reply]
+
+
+@functools.cache
+def _simulated(name: str, week: date) -> pd.DataFrame:
+    return simulate(name, last=week)
 
 
 def _csv(frame: pd.DataFrame, note: str = "") -> bytes:
@@ -110,7 +122,7 @@ class Watched:
         demands = Demands(
             week=week,
             now=self.clock.now(),
-            complete_from=date(2015, 1, 2),
+            complete_from=week - timedelta(weeks=52),
             plausible={name: series.plausible_kbd for name, series in self.settings.series.items()},
         )
         source = self.eia.open(self.settings.series_ids, now=self.clock.now())

@@ -282,7 +282,7 @@ def test_a_release_is_refreshed_to_its_end_once_and_what_was_refreshed_by_hand_n
     """With the platform's own jobs, gate and registry: the lake itself says that a week is refreshed."""
     with serving() as server:
         publisher = Publisher(server)
-        publisher.release(WEEK, "WREUPUS2")
+        publisher.release(WEEK, "WREUPUS2", since=date(2000, 1, 7))
         platform = small_platform(tmp_path / "lake", publisher.url)
         alerts = Alerts(lake=platform.lake, clock=platform.clock)
         with dg.DagsterInstance.ephemeral() as instance:
@@ -298,7 +298,7 @@ def test_a_release_is_refreshed_to_its_end_once_and_what_was_refreshed_by_hand_n
         with dg.DagsterInstance.ephemeral() as another:  # without a record of that run, as after one by hand
             answer, _ = watch(Cursor.read(None, platform), platform, alerts, another)
             assert answer.state == "refreshed"
-            publisher.release(WEEK, "WREUPUS2", changes={BEFORE: 300.0})
+            publisher.release(WEEK, "WREUPUS2", since=date(2000, 1, 7), changes={BEFORE: 300.0})
             answer, _ = watch(cursor, platform, alerts, another)
             assert answer.state == "asked"
 
