@@ -1,5 +1,9 @@
 """What a failure means for those who read forecasts: which forecast is the newest, and which model serves."""
 
+import queue
+import threading
+from collections.abc import Callable
+
 from forecast_assets.serving import model_endpoint
 from forecast_assets.standing import Standing
 from resources.aws import AwsError
@@ -7,11 +11,23 @@ from resources.lake import LakeError
 from resources.sagemaker.endpoint.errors import EndpointError
 
 _ANSWERING = frozenset({"InService", "Updating", "RollingBack", "SystemUpdating"})
+_PATIENCE_S = 15  # boto3 goes on asking for minutes where AWS is away, and a sensor's tick has one
 
 
 def consequence(standing: Standing) -> str:
     """It in a sentence or two; what cannot be asked just now is said to be so."""
-    return f"{_forecast(standing)} {_model(standing)}"
+    model = _in_time(lambda: _model(standing))
+    return f"{_forecast(standing)} {model or 'Which model serves could not be asked in time.'}"
+
+
+def _in_time(ask: Callable[[], str]) -> str | None:
+    """An answer, if it comes in time; the question ends by itself later."""
+    answer: queue.SimpleQueue[str] = queue.SimpleQueue()
+    threading.Thread(target=lambda: answer.put(ask()), daemon=True).start()
+    try:
+        return answer.get(timeout=_PATIENCE_S)
+    except queue.Empty:
+        return None
 
 
 def _forecast(standing: Standing) -> str:

@@ -5,6 +5,7 @@ none. What they come to is applied to the alerts as a whole at the end of a tick
 was killed or the lake was away, says nothing twice.
 """
 
+import functools
 import json
 import time
 from collections.abc import Iterable, Iterator
@@ -232,10 +233,15 @@ class Reader:
             what=f"Run {run.run_id[:8]} of the job {run.job_name}{of_week} failed"
             + (f" at {', '.join(steps)}." if steps else "."),
             why="; ".join(found[:3]) or "no reason is known",
-            consequence=consequence(self._standing) + more,
+            consequence=self._consequence + more,
             week=week,
             link=f"/runs/{run.run_id}",
         )
+
+    @functools.cached_property
+    def _consequence(self) -> str:
+        """What it means that something failed: asked once a tick."""
+        return consequence(self._standing)
 
     def _comes_again(self, run: dg.DagsterRun) -> bool:
         if run.tags.get(_WILL_RETRY_TAG) == "true":
