@@ -5,6 +5,7 @@ none. What they come to is applied to the alerts as a whole at the end of a tick
 was killed or the lake was away, says nothing twice.
 """
 
+import functools
 import json
 import time
 from collections.abc import Iterable, Iterator
@@ -124,11 +125,11 @@ class Reader:
         ended = list(self._ended(progress, now_s))
         for record in ended:
             self._take(record, held, now_s)
-        for key, each in progress.held.items():
+        for key, each in list(held.items()):
             run = self._instance.get_run_by_id(each.run_id)
             if run is None:  # deleted, by a person
-                held.pop(key, None)
-            elif key in held and now_s >= each.until and not self._is_at_work(run):
+                del held[key]
+            elif now_s >= each.until and not self._is_at_work(run):
                 self._wanted[key] = self._of_run(run)
                 del held[key]
         backfills, of_backfills = read_backfills(self._instance, progress.backfills, self._open, now_s=now_s)
@@ -172,21 +173,21 @@ class Reader:
 
     def _take(self, record: dg.EventLogRecord, held: dict[str, Held], now_s: float) -> None:
         run = self._instance.get_run_by_id(record.run_id)
-        if run is None or BACKFILL_TAG in run.tags:  # deleted; or told with its backfill
+        if run is None:  # deleted
             return
-        week = week_of(run)
+        week, of_backfill = week_of(run), BACKFILL_TAG in run.tags
         if record.event_log_entry.dagster_event_type == dg.DagsterEventType.RUN_SUCCESS:
             for key in self._recovered_keys(run.job_name, week, held):
                 held.pop(key, None)
                 self._wanted[key] = self._recovery(key, run.job_name, week)
-        elif not self._is_by_design(run):
+        elif not of_backfill and not self._is_by_design(run):  # a backfill is told as a whole
             key = key_of_run(run)
             if self._may_heal(run, again=key in held):
                 held[key] = Held(run.run_id, now_s + 2.0 * self._standing.settings.watch.retry_s)
             else:
                 held.pop(key, None)
                 self._wanted[key] = self._of_run(run)
-        if run.job_name != "backfill":
+        if run.job_name != "backfill" and not of_backfill:
             self._take_checks(run, week)
 
     def _may_heal(self, run: dg.DagsterRun, *, again: bool) -> bool:
@@ -232,10 +233,15 @@ class Reader:
             what=f"Run {run.run_id[:8]} of the job {run.job_name}{of_week} failed"
             + (f" at {', '.join(steps)}." if steps else "."),
             why="; ".join(found[:3]) or "no reason is known",
-            consequence=consequence(self._standing) + more,
+            consequence=self._consequence + more,
             week=week,
             link=f"/runs/{run.run_id}",
         )
+
+    @functools.cached_property
+    def _consequence(self) -> str:
+        """What it means that something failed: asked once a tick."""
+        return consequence(self._standing)
 
     def _comes_again(self, run: dg.DagsterRun) -> bool:
         if run.tags.get(_WILL_RETRY_TAG) == "true":

@@ -1,7 +1,7 @@
 """The watchman: a week that is overdue and of which nobody has said why, and sensors that do not see any more."""
 
 import json
-from datetime import date, timedelta
+from datetime import UTC, date, datetime, timedelta
 
 import dagster as dg
 from dagster._core.scheduler.instigation import InstigatorState, InstigatorTick, InstigatorType, TickStatus
@@ -84,15 +84,17 @@ def watch_week(
             said.append(f"closed {key}")
     week = newest_due(standing.clock.now() - timedelta(hours=standing.settings.watch.stale_after_h))
     lacking = missing(standing, week) if whole is None or whole < week else ()
-    if not lacking or _is_at_work(instance, week):
+    if not lacking or _is_at_work(instance, week, hours=standing.settings.watch.stale_after_h):
         return {}, said
     if other := told_of(alerts, week):
         return {}, [*said, f"{week} is overdue, which {other} says"]
     count = looks.get(str(week), 0) + 1
-    if count >= _PATIENCE and alerts.open(_overdue(standing, instance, week, lacking)):
-        said.append(f"opened stale:{week}")
-    elif count < _PATIENCE:
+    if count < _PATIENCE:
         said.append(f"{week} is overdue")
+    elif alerts.open(_overdue(standing, instance, week, lacking)):
+        said.append(f"opened stale:{week}")
+    else:
+        said.append(f"{week} is overdue, which stale:{week} says")
     return {str(week): min(count, _PATIENCE)}, said
 
 
@@ -118,9 +120,14 @@ def told_of(alerts: Alerts, week: date) -> str | None:
     return next((key for key in alerts.open_keys() if key in said), None)
 
 
-def _is_at_work(instance: dg.DagsterInstance, week: date) -> bool:
-    tags = {"dagster/partition": week.isoformat()}
-    return bool(instance.get_run_records(dg.RunsFilter(tags=tags, statuses=list(NOT_FINISHED_STATUSES)), limit=1))
+def _is_at_work(instance: dg.DagsterInstance, week: date, *, hours: int) -> bool:
+    """Whether a run makes the week; one that has hung or queued for as long as the week may be late does not count."""
+    filters = dg.RunsFilter(
+        tags={"dagster/partition": week.isoformat()},
+        statuses=list(NOT_FINISHED_STATUSES),
+        created_after=datetime.now(UTC) - timedelta(hours=hours),
+    )
+    return bool(instance.get_run_records(filters, limit=1))
 
 
 def _overdue(standing: Standing, instance: dg.DagsterInstance, week: date, lacking: tuple[str, ...]) -> Alert:
@@ -133,7 +140,8 @@ def _overdue(standing: Standing, instance: dg.DagsterInstance, week: date, lacki
         title=f"There is no {'' if everything else 'whole '}forecast of {week}",
         what=f"{week} was due on {due(week):%A, %Y-%m-%d at %H:%M} Eastern Time, more than {hours} hours ago, and "
         + ("has no forecast." if everything else f"has no forecast of {', '.join(lacking)}."),
-        why=f"The last run of the week, {last.run_id[:8]} ({last.job_name}), ended as {last.status.value}."
+        why=f"The last run of the week, {last.run_id[:8]} ({last.job_name}), "
+        + (f"ended as {last.status.value}." if last.is_finished else f"is {last.status.value} since long.")
         if last
         else "No run of the week was started.",
         consequence=consequence(standing),

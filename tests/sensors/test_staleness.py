@@ -15,6 +15,7 @@ from dagster._core.scheduler.instigation import (
     TickData,
     TickStatus,
 )
+from dagster._core.test_utils import freeze_time
 from dagster_shared.error import SerializableErrorInfo
 
 from resources.alerts import Alert, Alerts
@@ -65,7 +66,7 @@ def test_a_week_is_overdue_a_day_and_a_half_after_it_was_due(watchman: Watchman)
     watchman.to(due(WEEK) + AFTER + timedelta(minutes=1))
     assert watchman.look(2) == ["2023-11-10 is overdue"], "what was just started is about to begin"
     assert watchman.look() == [f"opened {KEY}"]
-    assert watchman.look(3) == []
+    assert watchman.look(3) == [f"2023-11-10 is overdue, which {KEY} says"]
     alert = said(watchman.alerts, KEY).alert
     assert (alert.title, alert.week) == ("There is no forecast of 2023-11-10", WEEK)
     due_on = "was due on Wednesday, 2023-11-15 at 10:30 Eastern Time, more than 36 hours ago"
@@ -115,6 +116,14 @@ def test_a_week_that_is_being_made_is_waited_for(watchman: Watchman, runs: Runs)
     alert = said(watchman.alerts, KEY).alert
     assert alert.why == f"The last run of the week, {at_work[:8]} (weekly_refresh), ended as FAILURE."
     assert alert.link == f"/runs/{at_work}"
+
+
+def test_a_run_that_has_hung_for_days_is_not_waited_for(watchman: Watchman, runs: Runs) -> None:
+    with freeze_time(datetime.now(UTC) - timedelta(hours=37)):
+        at_work = runs.started("weekly_refresh", WEEK)
+    assert watchman.look(3) == [f"opened {KEY}"]
+    why = said(watchman.alerts, KEY).alert.why
+    assert why == f"The last run of the week, {at_work[:8]} (weekly_refresh), is STARTED since long."
 
 
 @pytest.mark.parametrize(
@@ -214,7 +223,7 @@ def test_a_schedule_that_failed_once_is_said_and_one_that_somebody_stops_is_over
 def test_the_sensor_says_what_it_did(watchman: Watchman, daemons: dg.DagsterInstance) -> None:
     sensor = staleness(watchman.world.settings)
     cursor = None
-    for expected in ("2023-11-10 is overdue", "2023-11-10 is overdue", f"opened {KEY}", "Nothing is overdue, and"):
+    for expected in ("2023-11-10 is overdue", "2023-11-10 is overdue", f"opened {KEY}", f"which {KEY} says"):
         names = ("settings", "lake", "eia", "clock", "sagemaker", "alerts")
         found = watchman.world.platform.defs.resources or {}
         resources = {name: found[name] for name in names}
