@@ -19,16 +19,13 @@ from typing import IO, TYPE_CHECKING
 import dagster as dg
 
 from resources.clock import Clock
-from resources.lake import Lake, LakeError, LakeMissingError, LakeWriteError
+from resources.lake import Lake, LakeError, LakeWriteError
 
 if TYPE_CHECKING:
     from resources.lake.s3 import Bucket
 
 LEASE_S = 300.0
 """How long a run may be silent before another one may take its week in a bucket: a stalled request takes a minute."""
-
-LAKE_TAG = "forecast/lake"
-"""Which folder a run has made its week of."""
 
 _PARTITION_TAG = "dagster/partition"
 _NO_RETRY = {"dagster/max_retries": "0"}
@@ -94,7 +91,6 @@ class WeekLock(dg.ConfigurableResource):  # type: ignore[type-arg]
 
         Raises:
             WeekBusyError: Another run holds it.
-            LakeMissingError: The lake that runs of this history have written to is not there.
         """
         run = context.run
         if run is None or _PARTITION_TAG not in run.tags:
@@ -103,13 +99,11 @@ class WeekLock(dg.ConfigurableResource):  # type: ignore[type-arg]
         week = date.fromisoformat(run.tags[_PARTITION_TAG])
         since = self.clock.now().isoformat(timespec="seconds")
         try:
-            if context.instance is not None and self.lake.folder is not None:
-                _recognise(context.instance, self.lake.root, run.run_id)
             with self._held(week, run.run_id, since) as lost:
                 if lost is not None and context.instance is not None:
                     _end_record(context.instance, lost, by=run.run_id)
                 yield self
-        except (WeekBusyError, LakeMissingError):
+        except WeekBusyError:
             if context.instance is not None:  # Dagster would take it for a crash and try again
                 context.instance.add_run_tags(run.run_id, _NO_RETRY)
             raise
@@ -235,16 +229,6 @@ def _lives(pid: int) -> bool:
     except PermissionError:  # somebody else's
         return True
     return True
-
-
-def _recognise(instance: dg.DagsterInstance, root: Path, run_id: str) -> None:
-    """Refuse to begin a lake where there was one: a volume that is not mounted leaves an empty folder behind."""
-    tag = {LAKE_TAG: str(root)}
-    if not (root / "_locks").exists():
-        made = instance.get_runs(dg.RunsFilter(tags=tag, statuses=[dg.DagsterRunStatus.SUCCESS]), limit=1)
-        if made:
-            raise LakeMissingError(root, made[0].run_id)
-    instance.add_run_tags(run_id, tag)
 
 
 def _end_record(instance: dg.DagsterInstance, lost: Holder, *, by: str) -> None:

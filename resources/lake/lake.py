@@ -32,6 +32,7 @@ from resources.lake.errors import (
     UnsupportedLakeError,
 )
 from resources.lake.folder import Folder
+from resources.lake.presence import recognise
 from resources.lake.storage import Storage
 
 if TYPE_CHECKING:
@@ -56,6 +57,15 @@ class Lake(dg.ConfigurableResource):  # type: ignore[type-arg]
 
     uri: str
     region: str = "us-east-1"
+
+    def setup_for_execution(self, context: dg.InitResourceContext) -> None:
+        """Before a run works in a folder, see that it is the lake it was.
+
+        Raises:
+            LakeMissingError: It holds none, though runs before have worked in it.
+        """
+        if context.run is not None and context.instance is not None and self.folder is not None:
+            recognise(context.instance, context.run.run_id, self.root, mark=_MARK)
 
     @property
     def storage(self) -> Storage:

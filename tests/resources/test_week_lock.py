@@ -195,13 +195,26 @@ def test_a_run_that_follows_a_dead_one_ends_its_record_and_clears_its_leftovers(
     assert left == ["week=2023-11-03"]
 
 
+def test_a_dead_run_keeps_no_place_in_a_pool(lake: Lake, path: Path) -> None:
+    with dg.DagsterInstance.ephemeral() as instance:
+        storage = instance.event_log_storage
+        storage.set_concurrency_slots("sagemaker", 1)
+        dead = instance.create_run_for_job(dg.GraphDefinition(name="weekly").to_job())
+        storage.claim_concurrency_slot("sagemaker", dead.run_id, "tuning_trials")
+        assert storage.get_concurrency_info("sagemaker").active_slot_count == 1
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(json.dumps({"run_id": dead.run_id, "pid": 2**22 + 1, "since": ME.since}))
+        assert run(lake, lambda: None, instance=instance)
+        assert storage.get_concurrency_info("sagemaker").active_slot_count == 0
+
+
 def test_a_lake_that_is_gone_is_not_begun_anew(lake: Lake, path: Path) -> None:
     """A volume that is not mounted leaves an empty folder, in which a run would take every week for new."""
     with dg.DagsterInstance.ephemeral() as instance:
-        assert run(lake, lambda: lake.write_bytes("table", b"1"), instance=instance)
+        assert run(lake, lambda: lake.write_bytes("lake.json", b"{}"), instance=instance)
         lake.root.rename(lake.root.with_name("away"))
         lake.root.mkdir()
-        done = run(lake, lambda: lake.write_bytes("table", b"2"), instance=instance)
+        done = run(lake, lambda: lake.write_bytes("lake.json", b"{}"), instance=instance)
         assert isinstance(done, dg.ExecuteInProcessResult)
         [failure] = [event for event in done.all_events if event.is_run_failure]
         error = failure.job_failure_data.error
@@ -216,7 +229,7 @@ def test_a_lake_that_is_gone_is_not_begun_anew(lake: Lake, path: Path) -> None:
 
         lake.root.rmdir()
         lake.root.with_name("away").rename(lake.root)
-        done = run(lake, lambda: lake.write_bytes("table", b"2"), instance=instance)
+        done = run(lake, lambda: lake.write_bytes("lake.json", b"{}"), instance=instance)
         assert isinstance(done, dg.ExecuteInProcessResult)
         assert done.success
     other = Lake(uri=str(path.parents[2] / "other"))
@@ -224,16 +237,3 @@ def test_a_lake_that_is_gone_is_not_begun_anew(lake: Lake, path: Path) -> None:
         done = run(other, lambda: other.write_bytes("table", b"1"), instance=instance)
         assert isinstance(done, dg.ExecuteInProcessResult)
         assert done.success, "another lake is begun"
-
-
-def test_a_dead_run_keeps_no_place_in_a_pool(lake: Lake, path: Path) -> None:
-    with dg.DagsterInstance.ephemeral() as instance:
-        storage = instance.event_log_storage
-        storage.set_concurrency_slots("sagemaker", 1)
-        dead = instance.create_run_for_job(dg.GraphDefinition(name="weekly").to_job())
-        storage.claim_concurrency_slot("sagemaker", dead.run_id, "tuning_trials")
-        assert storage.get_concurrency_info("sagemaker").active_slot_count == 1
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(json.dumps({"run_id": dead.run_id, "pid": 2**22 + 1, "since": ME.since}))
-        assert run(lake, lambda: None, instance=instance)
-        assert storage.get_concurrency_info("sagemaker").active_slot_count == 0

@@ -16,7 +16,7 @@ from tests.world import WEEK
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
-PROMPT = {"run_monitoring": {"poll_interval_seconds": 2, "start_timeout_seconds": 60}}
+PROMPT = {"run_monitoring": {"poll_interval_seconds": 2}}
 """The instance as it is configured, only asked more often."""
 
 

@@ -21,7 +21,7 @@ from tests.world import WEEK
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
-PROMPT = {"run_monitoring": {"poll_interval_seconds": 2, "start_timeout_seconds": 60}}
+PROMPT = {"run_monitoring": {"poll_interval_seconds": 2}}
 """The instance as it is configured, only asked more often."""
 
 EAGER = {"FORECAST_WATCH__INTERVAL_S": "5", "FORECAST_WATCH__RETRY_S": "5"}
