@@ -2,6 +2,7 @@
 
 import contextlib
 import functools
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -140,6 +141,10 @@ def _prepare(root: Path, lake: Path) -> None:
     buckets = root / "s3"
     buckets.mkdir(parents=True, exist_ok=True)
     link = buckets / LOCAL_BUCKET
+    if link.is_symlink() and link.readlink() != lake:  # a lake that was moved or restored
+        moved = link.with_name(f"{link.name}.{os.getpid()}")
+        moved.symlink_to(lake, target_is_directory=True)
+        moved.replace(link)
     if not link.is_symlink():
         with contextlib.suppress(FileExistsError):  # another process of this machine was first
             link.symlink_to(lake, target_is_directory=True)

@@ -15,7 +15,7 @@ from forecast_assets import history
 from forecast_assets.cli import main
 from forecast_assets.settings import load_settings
 from sensors import default_sensors
-from tests.deployment.units import DEPLOYMENT, Machine, until
+from tests.deployment.units import DEPLOYMENT, Machine, patiently, until
 from tests.postgres import Postgres
 from tests.refreshes import SMALL
 from tests.served import free_port
@@ -217,8 +217,9 @@ def test_the_server_is_restarted_in_the_middle_of_a_run(machine: Machine, postgr
     postgres.start()
     until(machine.answers, what="the webserver")
     machine.ended(run, seconds=600)
-    assert machine.ended(machine.launch("weekly_refresh", **{"dagster/partition": WEEK})) == "SUCCESS"
-    until(machine.well, what="the daemons")
+    another = patiently(lambda: machine.launch("weekly_refresh", **{"dagster/partition": WEEK}))
+    assert machine.ended(another) == "SUCCESS"
+    until(lambda: patiently(machine.well), what="the daemons")
 
 
 @pytest.mark.slow

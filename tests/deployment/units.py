@@ -43,6 +43,22 @@ def until(look: Callable[[], Any], *, what: str, seconds: float = 300) -> Any:
     return found
 
 
+class UnansweredError(Exception):
+    """The webserver answers with an error."""
+
+
+def patiently(ask: Callable[[], Any]) -> Any:
+    """An answer, in spite of the errors that each connection gives once after its database was restarted."""
+
+    def answer() -> list[Any]:
+        try:
+            return [ask()]
+        except UnansweredError:
+            return []
+
+    return until(answer, what="an answer")[0]
+
+
 class Machine:
     """A machine on which the units are installed: their commands, with its own folders and ports for theirs.
 
@@ -144,9 +160,13 @@ class Machine:
             data=json.dumps({"query": query, "variables": variables}).encode(),
             headers={"Content-Type": "application/json"},
         )
-        with urllib.request.urlopen(request, timeout=60) as answer:
-            content = json.load(answer)
-        assert "errors" not in content, content
+        try:
+            with urllib.request.urlopen(request, timeout=60) as answer:
+                content = json.load(answer)
+        except urllib.error.HTTPError as error:
+            raise UnansweredError(str(error)) from error
+        if "errors" in content:
+            raise UnansweredError(str(content["errors"]))
         return dict(content["data"])
 
     def repositories(self) -> list[dict[str, Any]]:
@@ -187,10 +207,7 @@ class Machine:
 
     def ended(self, run: str, *, seconds: float = 400) -> str:
         def end() -> str | None:
-            try:
-                status = self.status(run)
-            except urllib.error.HTTPError:  # once for each connection to a database that was restarted
-                return None
+            status = patiently(lambda: self.status(run))
             return status if status in {"SUCCESS", "FAILURE", "CANCELED"} else None
 
         try:
