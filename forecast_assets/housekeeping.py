@@ -1,6 +1,5 @@
 """Retention by the settings: what the platform made on the way goes when it is old enough; tables never do."""
 
-import functools
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import timedelta
@@ -16,7 +15,7 @@ from resources.lake import Lake
 from resources.retention import Ages, Removal
 from resources.retention.jobs import old_jobs, old_streams
 from resources.retention.models import old_models
-from resources.retention.notes import old_notes
+from resources.retention.notes import old_alerts, old_notes
 from resources.retention.runs import PARTITION_TAG, old_runs, stray_history
 from resources.sagemaker.platform import SageMaker
 from resources.sagemaker.registry import ModelRegistry
@@ -75,8 +74,7 @@ def outlived(
     yield from old_jobs(sagemaker, ages, weeks=kept.jobs_weeks, busy=_busy_weeks(instance))
     yield from old_streams(sagemaker, ages, weeks=kept.logs_weeks)
     yield from old_notes(lake, ages, folder=_ASKED, weeks=kept.runs_weeks)
-    for key in alerts.forgettable(clock.now() - timedelta(weeks=kept.runs_weeks)):
-        yield Removal("alerts", key, 0, functools.partial(lake.storage.delete, key))
+    yield from old_alerts(alerts, before=clock.now() - timedelta(weeks=kept.logs_weeks))
     with asking(f"remove old models of {settings.model_group}"):
         yield from old_models(
             ModelRegistry(sagemaker.client(), group=settings.model_group),

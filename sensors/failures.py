@@ -180,7 +180,7 @@ class Reader:
             for key in self._recovered_keys(run.job_name, week, held):
                 held.pop(key, None)
                 self._wanted[key] = self._recovery(key, run.job_name, week)
-        elif not of_backfill and not self._is_by_design(run):  # a backfill is told as a whole
+        elif not of_backfill:  # a backfill is told as a whole
             key = key_of_run(run)
             if self._may_heal(run, again=key in held):
                 held[key] = Held(run.run_id, now_s + 2.0 * self._standing.settings.watch.retry_s)
@@ -210,11 +210,6 @@ class Reader:
             statuses=list(UNFINISHED),
         )
         return bool(self._instance.get_run_records(filters, limit=1))
-
-    def _is_by_design(self, run: dg.DagsterRun) -> bool:
-        """Whether a run failed because the gate had refused before: the refresh has said so."""
-        week = week_of(run)
-        return run.job_name == "register" and week is not None and self._standing.is_refused(week)
 
     # -- runs ------------------------------------------------------------------------------------------------------
 

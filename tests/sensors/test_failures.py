@@ -158,17 +158,6 @@ def test_a_fault_that_a_person_met_is_said_at_once(runs: Runs, watch: Watch) -> 
     assert watch.tick() == [f"opened {KEY}"]
 
 
-def test_what_the_gate_refused_is_not_said_a_second_time_by_its_registration(
-    runs: Runs, watch: Watch, world: World, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    runs.mood.error = dg.Failure("held back")
-    monkeypatch.setattr(world.platform, "is_refused", lambda week: week == WEEK)
-    runs.run("register")
-    assert watch.tick() == []
-    runs.run("register", NEXT)
-    assert watch.tick() == [f"opened run:register:{NEXT}"]
-
-
 # -- checks ------------------------------------------------------------------------------------------------------------
 
 

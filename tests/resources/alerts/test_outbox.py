@@ -9,6 +9,7 @@ import pytest
 from resources.alerts import Alerts
 from resources.alerts.errors import DamagedAlertError
 from resources.lake import Lake, LakeError
+from resources.retention.notes import old_alerts
 from tests.resources.alerts.conftest import NOON, Time, alert
 
 KEY = alert().key
@@ -127,10 +128,11 @@ def test_only_what_was_settled_before_a_time_may_be_forgotten_and_never_looks_op
     alerts.close("later", recovery="over")
     alerts.settle(next(one for one in alerts.unsettled()[0] if one.alert.key == "later"))
 
-    doomed = list(alerts.forgettable(NOON + timedelta(weeks=26)))
+    removals = list(old_alerts(alerts, before=NOON + timedelta(weeks=26)))
+    doomed = [removal.name for removal in removals]
     assert {path.split("/")[2] for path in doomed} == {"settled"}
-    for path in doomed:  # whichever of them is the last before a crash
-        (lake.root / path).unlink()
+    for removal in removals:  # whichever of them is the last before a crash
+        removal.remove()
         assert alerts.open_keys() == ["open"]
         assert set(alerts.forgettable(NOON + timedelta(weeks=26))) == {
             other for other in doomed if (lake.root / other).exists()
