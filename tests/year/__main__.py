@@ -1,4 +1,4 @@
-"""`python -m tests.year`: a simulated year. The last line says what was lost; the exit code says whether anything was."""
+"""`python -m tests.year`: a simulated year. Its last line says what was lost, its exit code whether anything was."""
 
 import argparse
 import os
@@ -16,8 +16,8 @@ from tests.refreshes import processes_of
 from tests.world import ROOT
 from tests.year.figures import WEEK, Figures
 from tests.year.inbox import receiving
+from tests.year.machine import SERIES, Disk, YearError, YearMachine, inside_a_disk, mounting_works
 from tests.year.plan import short_year, weeks_from, whole_year
-from tests.year.platform import SERIES, Disk, YearError, YearMachine, inside_a_disk, mounting_works
 from tests.year.source import publishing
 from tests.year.year import Year
 

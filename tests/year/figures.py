@@ -1,4 +1,4 @@
-"""The figures of the year: real weeks of EIA, one vintage a week, as the official workbook; and what may be wrong with it."""
+"""The figures of the year: EIA's, a vintage a week as the official workbook; and what may be wrong with one."""
 
 import csv
 import hashlib

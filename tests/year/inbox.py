@@ -1,11 +1,13 @@
 """Whom alerts reach: an HTTP server that an Apprise channel `json://` posts to, and that may be down for a while."""
 
 import json
+import re
 import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import date
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
@@ -27,8 +29,14 @@ class Message:
     kind: str
 
     @property
-    def whole(self) -> str:
-        return f"{self.title}\n{self.text}"
+    def week(self) -> str:
+        """The week it is about; empty where it is about none."""
+        found = re.search(r"^Week: (\S+)$", self.text, re.MULTILINE)
+        return found[1] if found else ""
+
+    def is_of(self, title: str, week: date) -> bool:
+        """Whether it says that something is wrong, not that it is over."""
+        return self.title == " ".join(title.split()) and self.week == str(week)
 
 
 class Inbox:

@@ -48,7 +48,8 @@ def run(spec: dict[str, object], *, clock: Path, source: Path) -> None:
             outcome = platform.run("weekly_refresh", instance, week=week, quiet=True)
             if not outcome.succeeded:
                 sys.exit(f"the undisturbed week {week} failed: {'; '.join(outcome.reasons)}")
-            print(f"week {week}", flush=True)
+            sys.stdout.write(f"week {week}\n")
+            sys.stdout.flush()
 
 
 def numbers_of(lake: Lake, week: date) -> dict[str, str]:

@@ -8,9 +8,10 @@ import sys
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from datetime import date, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,6 @@ import dagster as dg
 from rich.console import Console
 
 from forecast_assets import accuracy, changes
-from resources.alerts import Alerts
 from resources.eia.calendar import due
 from resources.eia.release import records_of
 from resources.lake import Lake
@@ -27,10 +27,11 @@ from tests.daemon import Service
 from tests.refreshes import ENDPOINT, end, processes_of
 from tests.year.client import Client
 from tests.year.figures import SPOILED, WEEK, Figures, Rows, etag_of
-from tests.year.inbox import Inbox, Message
+from tests.year.inbox import Inbox
 from tests.year.ledger import Entry, Ledger
+from tests.year.machine import SERIES, SETTINGS, Disk, Step, YearError, YearMachine, wait
 from tests.year.plan import BAD_MODEL, CHANNEL_DOWN, HOLIDAY, SPOILS, Fault, Plan
-from tests.year.platform import SERIES, SETTINGS, Disk, Step, YearError, YearMachine, wait
+from tests.year.said import Outbox
 from tests.year.source import Publication, Source
 from tests.year.undisturbed import numbers_of, write_spec
 
@@ -99,7 +100,7 @@ class Year:
         self.tally = Tally()
         self.client = Client(machine.platform.sagemaker.root, ENDPOINT, SERIES)
         self.lake: Lake = machine.platform.lake
-        self.alerts = Alerts(lake=self.lake, clock=machine.platform.clock)
+        self.outbox = Outbox(self.lake.root)
         self.undisturbed = Lake(uri=str(folder / "undisturbed" / "lake"))
         self.sizes: list[tuple[date, dict[str, int]]] = []
         self._entries: dict[Fault, Entry] = {}
@@ -179,18 +180,36 @@ class Year:
         return [fault for fault in self._entries if fault.week == week]
 
     def _week(self, week: date) -> None:
-        faults = [*self.plan.of(week), *(Fault(each.kind, week, each.seed, each.at) for each in self._missed)]
+        faults = [*self.plan.of(week), *(replace(each, week=week) for each in self._missed)]
         self._missed = []
         self._entries |= {fault: self.ledger.open(fault) for fault in faults}
         kinds = {fault.kind: fault for fault in faults}
-        if CHANNEL_DOWN in kinds:
-            self.inbox.break_down()
-            self._entries[kinds[CHANNEL_DOWN]].began = time.monotonic()
+        self._expected_runs[week] = 1
         for fault in faults:
             self._begin(fault)
+        self._publish(week, kinds)
+        if BAD_MODEL in kinds:
+            self._bad_model(week, kinds[BAD_MODEL])
+        self._done(week)
+        if CHANNEL_DOWN in kinds:
+            self._channel_recovers(week, kinds[CHANNEL_DOWN])
+        if "repeated" in kinds:
+            self._repeated(week, kinds["repeated"])
+        if "revised" in kinds:
+            self._revised(week, kinds["revised"])
+        for fault in faults:
+            if fault.at == "after the deployment":
+                self._strike(fault, None)
+        self._strikers_end()
+        self._done(week)
+        for fault in faults:
+            self._settle(fault)
+        self._hold_to_account(week)
+
+    def _publish(self, week: date, kinds: Mapping[str, Fault]) -> None:
+        """Release a week, in whichever way, and bring the clock there."""
         first = self.figures.release(self.figures.vintage(week, revised=False))
-        self._expected_runs[week] = 1
-        spoilt = next((fault for fault in faults if fault.kind in SPOILS), None)
+        spoilt = next((kinds[kind] for kind in SPOILS if kind in kinds), None)
         if spoilt is not None:
             self._refused_release(week, spoilt, first)
         elif "late release" in kinds:
@@ -200,26 +219,18 @@ class Year:
             if HOLIDAY in kinds:
                 self._holiday_shift(week, kinds[HOLIDAY])
             self._step_to(due(week))
-        if BAD_MODEL in kinds:
-            self._bad_model(week, kinds[BAD_MODEL])
-        self._done(week)
-        if CHANNEL_DOWN in kinds:
-            self._channel_recovers(week, kinds[CHANNEL_DOWN])
-        for kind in ("repeated", "revised"):
-            if kind in kinds:
-                getattr(self, f"_{kind}")(week, kinds[kind])
-        for fault in faults:
-            if fault.at == "after the deployment":
-                self._strike(fault, None)
+
+    def _strikers_end(self) -> None:
+        """Wait for what strikes in a step.
+
+        Raises:
+            YearError: It could not do what it was to do.
+        """
         for striker in self._strikers:
             striker.join()
         self._strikers = []
         if self._struck_wrong:
             raise YearError("; ".join(self._struck_wrong))
-        self._done(week)
-        for fault in faults:
-            self._settle(fault)
-        self._hold_to_account(week)
 
     def _release(self, week: date, since: Any, content: bytes, what: str) -> None:
         self.source.publish(Publication(since, content, what))
@@ -230,7 +241,9 @@ class Year:
 
     def _begin(self, fault: Fault) -> None:
         """What is set up before the release; what strikes in a step waits for it in a thread of its own."""
-        if fault.kind in {"5xx", "hang"}:
+        if fault.kind == CHANNEL_DOWN:
+            self.inbox.break_down()
+        elif fault.kind in {"5xx", "hang"}:
             chance = fault.chance()
             times = chance.randrange(4, 10) if fault.kind == "5xx" else 1
             self._entries[fault].evidence["answers before"] = after = 0 if fault.at == "asked by the sensor" else 2
@@ -350,11 +363,11 @@ class Year:
         spoilt = SPOILED[fault.kind](self.figures, week, fault.chance())
         assert etag_of(spoilt) != etag_of(first)
         position = self.source.position
-        before = set(self._occurrences(week))
+        before = set(self._said_of(week))
         self.source.publish(Publication(due(week), spoilt, f"{fault.kind} of {week}"))
         entry.began = time.monotonic()
         self._step_to(due(week))
-        found = wait(lambda: set(self._occurrences(week)) - before, f"alert of the {fault.kind} of {week}")
+        found = wait(lambda: set(self._said_of(week)) - before, f"alert of the {fault.kind} of {week}")
         served = {name: times for name, times in self.source.counted(position).items() if fault.kind in name}
         if any(name.startswith("200") for name in served):
             entry.hit(answers=served)
@@ -371,7 +384,7 @@ class Year:
         self._release(week, due(week) + LATE, first, f"week {week}")
         entry.began = time.monotonic()
         self._step_to(due(week) + EVENING)
-        key = wait(lambda: next(iter(set(self._occurrences(week))), None), f"alert of the late release of {week}")
+        key = wait(lambda: next(iter(set(self._said_of(week))), None), f"alert of the late release of {week}")
         asked = [each for each in self.source.seen(position) if due(week) <= each.now < due(week) + LATE]
         if asked and not any(each.what == f"week {week}" for each in asked):
             entry.hit(asked_in_vain=len(asked))
@@ -388,7 +401,7 @@ class Year:
         asked = [each for each in self.source.seen(position) if each.now > wednesday]
         if due(week).weekday() == 3 and asked and not any(each.what == f"week {week}" for each in asked):
             entry.hit(asked_on_the_wednesday=len(asked))
-        if alarmed := self._occurrences(week):
+        if alarmed := self._said_of(week):
             self.tally.other.append(f"{week} is a week with a holiday, and still: {', '.join(alarmed)}")
 
     def _ticks_of_the_safety_net(self) -> int:
@@ -404,7 +417,7 @@ class Year:
         """The same values in other bytes, later: nothing is to start."""
         entry = self._entries[fault]
         entry.began = time.monotonic()
-        runs, position = len(self.machine.runs()), self.source.position
+        position, runs = self.source.position, {run.run_id for run in self.machine.runs_of(week, "weekly_refresh")}
         again = self.figures.release(self.figures.vintage(week, revised=False), made=1)
         what = f"week {week} regenerated"
         self.source.publish(Publication(due(week) + MENDED, again, what))
@@ -455,11 +468,11 @@ class Year:
             return self.machine.platform.is_refused(week)
 
         wait(refused, f"refusal of the bad model of {week}")
-        wait(lambda: self._occurrences(week), f"alert of the bad model of {week}")
+        wait(lambda: self._said_of(week), f"alert of the bad model of {week}")
         self._wait_until_idle()
         after, newest = self.machine.platform.registry.newest("Approved"), self.client.newest
         entry.hit(gate=f"refused, version {after.version if after else None} stays")
-        for key in self._occurrences(week):
+        for key in self._said_of(week):
             entry.alerts[key] = 0
         if after != before or newest is None or newest.cutoff != str(before.week):
             self.tally.other.append(f"{week}: the gate refused, and still {after} is approved and {newest} served")
@@ -473,7 +486,7 @@ class Year:
         refused = wait(lambda: self.inbox.refused, "message that is turned away")
         entry.hit(turned_away=len(refused), status=500)
         self.inbox.recover()
-        for key in self._occurrences(week):
+        for key in self._said_of(week):
             entry.alerts[key] = 0
         wait(
             lambda: all(self._times_told(key, week) >= 1 for key in entry.alerts), "messages after the channel is back"
@@ -534,16 +547,15 @@ class Year:
 
     # -- alerts ------------------------------------------------------------------------------------------------------
 
-    def _occurrences(self, week: date) -> list[str]:
+    def _said_of(self, week: date) -> list[str]:
         """The keys of what was said of a week."""
-        return [each.alert.key for each in self.alerts.occurrences() if each.alert.week == week]
+        return [each.key for each in self.outbox.of(week)]
 
     def _times_told(self, key: str, week: date) -> int:
-        """How often a channel took that something is wrong: 1 is right."""
-        found = [each for each in self.alerts.occurrences() if each.alert.key == key and each.alert.week == week]
-        if not found:
-            return 0
-        return sum(_says(message, found[-1].alert.title, week) for message in self.inbox.messages)
+        """How often somebody heard that something is wrong in a week, for each time that it was: 1 is right."""
+        said = [each for each in self.outbox.of(week) if each.key == key]
+        told = sum(message.is_of(each.title, week) for each in said[:1] for message in self.inbox.messages)
+        return told // len(said) if said and told % len(said) == 0 else told
 
     # -- accounts ----------------------------------------------------------------------------------------------------
 
@@ -559,8 +571,7 @@ class Year:
             runs = [run for run in self.machine.runs_of(week) if run.job_name == "weekly_refresh"]
             entry.healed(f"the week was made in run {runs[0].run_id[:8]}, the {len(runs)}. of it" if runs else "-")
         for key in entry.alerts:
-            with contextlib.suppress(YearError):
-                wait(lambda key=key: self._times_told(key, week) > 0, f"message of {key}", 60)
+            self._wait_until(partial(self._times_told, key, week), 60)
             entry.alerts[key] = self._times_told(key, week)
         self.ledger.write(entry)
 
@@ -632,20 +643,35 @@ class Year:
             self.tally.other.append(f"the endpoint answered for {cutoffs}, not for every week")
 
     def _account_for_alerts(self) -> None:
-        """Everything that was said came once, whatever it was of, and what came was said."""
-        messages = self.inbox.messages
-        explained = 0
-        for each in self.alerts.occurrences():
-            told = [message for message in messages if each.alert.week is None or str(each.alert.week) in message.whole]
-            told = [message for message in told if each.alert.title in message.whole]
-            expected = 1 + (each.closed_at is not None)
-            explained += len(told)
-            if len(told) != expected:
-                self.tally.silent.append(
-                    f"{each.alert.key} ({each.alert.title}) came {len(told)} times, not {expected}"
-                )
-        if open_keys := self.alerts.open_keys():
-            self.console.print(f"still open: {', '.join(open_keys)}", markup=False)
+        """Everything that was said came once, whatever it was of, and so did its end; nothing else came."""
+        self._wait_until(self._all_told, 60)
+        said, told = self._said_and_told()
+        for what in sorted(said | told, key=str):
+            (self.tally.silent if told[what] < said[what] else self.tally.duplicate).extend(
+                [f"{what}: said {said[what]} times, and {told[what]} messages came"] * (said[what] != told[what])
+            )
+        lasting = [f"{each.key} of {each.week}" for each in self.outbox.look() if not each.closed]
+        self.console.print(
+            f"Said: {said.total()} messages. Still open: {', '.join(lasting) or 'nothing'}", markup=False
+        )
+
+    def _all_told(self) -> bool:
+        said, told = self._said_and_told()
+        return said == told
+
+    def _said_and_told(self) -> tuple[Counter[tuple[str, str]], Counter[tuple[str, str]]]:
+        """By title and week: what was to be said, and what came."""
+        said: Counter[tuple[str, str]] = Counter()
+        for each in self.outbox.look():
+            week = str(each.week or "")
+            said[" ".join(each.title.split()), week] += 1
+            said["Over: " + " ".join(each.title.split()), week] += each.closed
+        return +said, Counter((message.title, message.week) for message in self.inbox.messages)
+
+    def _wait_until(self, look: Callable[[], Any], limit_s: float) -> None:
+        """Give something time; whether it came is asked after."""
+        with contextlib.suppress(YearError):
+            wait(look, "", limit_s)
 
     def _account_for_sizes(self) -> None:
         """State on the way levels off; tables grow by as much every week."""
@@ -663,10 +689,6 @@ class Year:
                 self.tally.other.append(
                     f"{name} grows on: {middle / 1e6:.1f} MB at half the year, {end_ / 1e6:.1f} MB at its end"
                 )
-
-
-def _says(message: Message, title: str, week: date) -> bool:
-    return title in message.whole and str(week) in message.whole and message.kind != "success"
 
 
 def _lives(pid: int) -> bool:
