@@ -8,6 +8,7 @@ import tempfile
 import time
 from pathlib import Path
 
+import pytest
 from rich.console import Console
 
 from resources.clock import Clock
@@ -65,7 +66,7 @@ def main() -> int:
         tally = year.tally
         try:
             year.run()
-        except (YearError, AssertionError) as error:
+        except (YearError, AssertionError, pytest.fail.Exception) as error:
             tally.other.append(f"the year ended early: {error}")
         except KeyboardInterrupt:
             tally.other.append("interrupted")

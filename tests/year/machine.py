@@ -41,6 +41,7 @@ SETTINGS = {
     "FORECAST_WATCH__INTERVAL_S": "1",
     "FORECAST_WATCH__RETRY_S": "5",
     "FORECAST_WATCH__SAFETY_NET": "* * * * *",  # every minute: what the week is, the platform's clock says
+    "FORECAST_RETENTION__CRON": "*/3 * * * *",
     "FORECAST_RETENTION__RUNS_WEEKS": "4",
     "FORECAST_RETENTION__FAILED_RUNS_WEEKS": "2",
     "FORECAST_RETENTION__JOBS_WEEKS": "2",

@@ -58,7 +58,8 @@ class Tally:
 
     def __str__(self) -> str:
         counts = (len(self.lost), len(self.duplicate), len(self.silent), len(self.failed))
-        return "lost {}, duplicate {}, silent {}, failed requests {}".format(*counts)
+        said = "lost {}, duplicate {}, silent {}, failed requests {}".format(*counts)
+        return said + (f", other {len(self.other)}" if self.other else "")
 
 
 class Year:
