@@ -26,7 +26,7 @@ from resources.sagemaker.local.clients import register_own_images
 from tests.daemon import Service
 from tests.refreshes import ENDPOINT, end, processes_of
 from tests.year.client import Client
-from tests.year.figures import SPOILED, WEEK, Figures, Rows, etag_of
+from tests.year.figures import SPOILED, Figures, Rows, etag_of
 from tests.year.inbox import Inbox
 from tests.year.ledger import Entry, Ledger
 from tests.year.machine import SERIES, SETTINGS, Disk, Step, YearError, YearMachine, wait
@@ -115,8 +115,7 @@ class Year:
 
     def run(self) -> Tally:
         """All weeks, and the account at the end."""
-        self.machine.set_clock(due(self.plan.weeks[0]) - timedelta(days=1))
-        self._publish_earlier()
+        self._publish(self.plan.weeks[0], {})  # a lake begins with the newest week that there is
         with self._undisturbed_year():
             self.machine.boots()
             self.client.start()
@@ -132,13 +131,6 @@ class Year:
                 )
             self._end()
         return self.tally
-
-    def _publish_earlier(self) -> None:
-        """What EIA has before the first week."""
-        earlier = self.plan.weeks[0] - WEEK
-        self.source.publish(
-            Publication(due(earlier), self.figures.release(self.figures.vintage(earlier)), f"week {earlier}")
-        )
 
     @contextlib.contextmanager
     def _undisturbed_year(self) -> Iterator[None]:
@@ -188,7 +180,8 @@ class Year:
         self._expected_runs[week] = 1
         for fault in faults:
             self._begin(fault)
-        self._publish(week, kinds)
+        if week != self.plan.weeks[0]:
+            self._publish(week, kinds)
         if BAD_MODEL in kinds:
             self._bad_model(week, kinds[BAD_MODEL])
         self._done(week)
