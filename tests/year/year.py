@@ -10,7 +10,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from datetime import date, timedelta
+from datetime import date, datetime, timedelta
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -20,13 +20,12 @@ from rich.console import Console
 
 from forecast_assets import accuracy, changes
 from resources.eia.calendar import due
-from resources.eia.release import records_of
 from resources.lake import Lake
 from resources.sagemaker.local.clients import register_own_images
 from tests.daemon import Service
 from tests.refreshes import ENDPOINT, end, processes_of
 from tests.year.client import Client
-from tests.year.figures import SPOILED, Figures, Rows, etag_of
+from tests.year.figures import SPOILED, Figures, Rows
 from tests.year.inbox import Inbox
 from tests.year.ledger import Entry, Ledger
 from tests.year.machine import SERIES, SETTINGS, Disk, Step, YearError, YearMachine, wait
@@ -110,6 +109,7 @@ class Year:
         self._struck_wrong: list[str] = []
         self._compared: set[date] = set()
         self._expected_runs: Counter[date] = Counter()
+        self._is_revised: set[date] = set()
 
     # -- the whole ---------------------------------------------------------------------------------------------------
 
@@ -209,7 +209,7 @@ class Year:
         elif "late release" in kinds:
             self._late_release(week, kinds["late release"], first)
         else:
-            self._release(week, due(week), first, f"week {week}")
+            self._release(due(week), first, f"week {week}")
             if HOLIDAY in kinds:
                 self._holiday_shift(week, kinds[HOLIDAY])
             self._step_to(due(week))
@@ -226,11 +226,10 @@ class Year:
         if self._struck_wrong:
             raise YearError("; ".join(self._struck_wrong))
 
-    def _release(self, week: date, since: Any, content: bytes, what: str) -> None:
+    def _release(self, since: datetime, content: bytes, what: str) -> None:
         self.source.publish(Publication(since, content, what))
-        self._final = (week, content)
 
-    def _step_to(self, now: Any) -> None:
+    def _step_to(self, now: datetime) -> None:
         self.machine.set_clock(now + timedelta(minutes=1))
 
     def _begin(self, fault: Fault) -> None:
@@ -251,7 +250,7 @@ class Year:
 
     def _strike_in_step(self, fault: Fault, name: str) -> None:
         try:
-            step = self.machine.in_step(fault.week, name)
+            step = self.machine.in_step(fault.week, name, limit_s=_LOST_S)
         except YearError as error:
             self._entries[fault].evidence["missed"] = str(error)
             self._missed.append(fault)
@@ -355,7 +354,7 @@ class Year:
     def _refused_release(self, week: date, fault: Fault, first: bytes) -> None:
         entry = self._entries[fault]
         spoilt = SPOILED[fault.kind](self.figures, week, fault.chance())
-        assert etag_of(spoilt) != etag_of(first)
+        assert spoilt != first
         position = self.source.position
         before = set(self._said_of(week))
         self.source.publish(Publication(due(week), spoilt, f"{fault.kind} of {week}"))
@@ -369,13 +368,13 @@ class Year:
             entry.alerts[key] = 0
         if self.lake.has("forecast", week):
             self.tally.other.append(f"{week} has a forecast although its release was refused ({fault.kind})")
-        self._release(week, due(week) + MENDED, first, f"week {week}")
+        self._release(due(week) + MENDED, first, f"week {week}")
         self._step_to(due(week) + MENDED)
 
     def _late_release(self, week: date, fault: Fault, first: bytes) -> None:
         entry = self._entries[fault]
         position = self.source.position
-        self._release(week, due(week) + LATE, first, f"week {week}")
+        self._release(due(week) + LATE, first, f"week {week}")
         entry.began = time.monotonic()
         self._step_to(due(week) + EVENING)
         key = wait(lambda: next(iter(set(self._said_of(week))), None), f"alert of the late release of {week}")
@@ -438,8 +437,9 @@ class Year:
         position = self.source.position
         self._expected_runs[week] += 1
         content = self.figures.release(self.figures.vintage(week))
+        self._is_revised.add(week)
         what = f"week {week} revised"
-        self._release(week, due(week) + MENDED, content, what)
+        self._release(due(week) + MENDED, content, what)
         self._step_to(due(week) + MENDED)
         wait(lambda: self.source.counted(position).get(f"200 {what}", 0), "question for the revised release")
         entry.hit(answers=self.source.counted(position), values=len(self.revised[week]))
@@ -495,11 +495,9 @@ class Year:
         Raises:
             YearError: It is not.
         """
-        final_week, content = self._final
-        assert final_week == week
 
         def look() -> bool:
-            return self._is_made(week, etag_of(content)) and self._is_served(week) and self.machine.is_idle()
+            return self._is_made(week) and self._is_served(week) and self.machine.is_idle()
 
         try:
             wait(look, f"forecast of {week}", _LOST_S)
@@ -507,24 +505,16 @@ class Year:
             self.tally.lost.append(f"{week} has no forecast that is served after {_LOST_S:.0f} s")
             raise
 
-    def _is_made(self, week: date, tag: str) -> bool:
-        platform = self.machine.platform
+    def _is_made(self, week: date) -> bool:
+        """Whether a week has all its tables, from the values of the last release of it that was published."""
         try:
-            if not platform.is_replayed(week):
+            if not self.machine.platform.is_replayed(week):
                 return False
-            [record] = records_of(self.lake, week).values()
-        except (OSError, ValueError, KeyError):  # it is being written
+            table = self.lake.read("observations", week)
+        except (OSError, ValueError):  # it is being written
             return False
-        return tag.strip('"') == str(record["sha256"])[:16] or self._same_values(week)
-
-    def _same_values(self, week: date) -> bool:
-        """Whether what the week was made from has the values of its last release, in whichever bytes."""
-        table = self.lake.read("observations", week)
         known = dict(zip(table["ds"].dt.date, table["y"], strict=True))
-        final_week, content = self._final
-        del content
-        revised = any("revised" in each.what for each in self.source.seen()[-50:]) and final_week in self.revised
-        return known == self.figures.vintage(week, revised=revised)
+        return known == self.figures.vintage(week, revised=week in self._is_revised)
 
     def _is_served(self, week: date) -> bool:
         newest = self.client.newest
@@ -618,6 +608,7 @@ class Year:
         if stale:
             self.tally.other.append(f"not every forecast is scored in {', '.join(map(str, sorted(stale)))}")
         self.client.stop()
+        self._services_stop()
         self._account_for_answers()
         self._account_for_alerts()
         self._account_for_sizes()
@@ -627,6 +618,17 @@ class Year:
         self.tally.silent += [
             f"{entry.kind} of {entry.week}: {entry.alerts or 'not healed'}" for entry in self.ledger.silent
         ]
+
+    def _services_stop(self) -> None:
+        """Without daemon and webserver, nothing runs but what serves: the endpoint and the API."""
+        for service in (self.machine.daemon, self.machine.webserver):
+            service.stop()
+        serving = {self.machine.supervisor("endpoint", ENDPOINT), self.machine.child("endpoint", ENDPOINT)}
+        serving.add(self.machine.gateway())
+        self._wait_until(lambda: set(self.machine.processes()) <= serving, 90)
+        for pid, command in self.machine.processes().items():
+            if pid not in serving:
+                self.tally.other.append(f"process {pid} is an orphan: {command[:120]}")
 
     def _account_for_answers(self) -> None:
         """The endpoint never went back, and never answered what no week forecast."""
