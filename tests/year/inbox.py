@@ -7,7 +7,6 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import date
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
@@ -33,10 +32,6 @@ class Message:
         """The week it is about; empty where it is about none."""
         found = re.search(r"^Week: (\S+)$", self.text, re.MULTILINE)
         return found[1] if found else ""
-
-    def is_of(self, title: str, week: date) -> bool:
-        """Whether it says that something is wrong, not that it is over."""
-        return self.title == " ".join(title.split()) and self.week == str(week)
 
 
 class Inbox:

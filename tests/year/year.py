@@ -536,10 +536,9 @@ class Year:
         return [each.key for each in self.outbox.of(week)]
 
     def _times_told(self, key: str, week: date) -> int:
-        """How often somebody heard that something is wrong in a week, for each time that it was: 1 is right."""
-        said = [each for each in self.outbox.of(week) if each.key == key]
-        told = sum(message.is_of(each.title, week) for each in said[:1] for message in self.inbox.messages)
-        return told // len(said) if said and told % len(said) == 0 else told
+        """How often somebody heard of what was said of a week, for each time that it was said: 1 is right."""
+        accounts = [each for each in self.outbox.accounts(self.inbox.messages) if each.key == key and each.week == week]
+        return max((each.times for each in accounts), default=0)
 
     # -- accounts ----------------------------------------------------------------------------------------------------
 
@@ -640,29 +639,14 @@ class Year:
 
     def _account_for_alerts(self) -> None:
         """Everything that was said came once, whatever it was of, and so did its end; nothing else came."""
-        self._wait_until(self._all_told, 60)
-        said, told = self._said_and_told()
-        for what in sorted(said | told, key=str):
-            (self.tally.silent if told[what] < said[what] else self.tally.duplicate).extend(
-                [f"{what}: said {said[what]} times, and {told[what]} messages came"] * (said[what] != told[what])
-            )
-        lasting = [f"{each.key} of {each.week}" for each in self.outbox.look() if not each.closed]
-        self.console.print(
-            f"Said: {said.total()} messages. Still open: {', '.join(lasting) or 'nothing'}", markup=False
-        )
-
-    def _all_told(self) -> bool:
-        said, told = self._said_and_told()
-        return said == told
-
-    def _said_and_told(self) -> tuple[Counter[tuple[str, str]], Counter[tuple[str, str]]]:
-        """By title and week: what was to be said, and what came."""
-        said: Counter[tuple[str, str]] = Counter()
-        for each in self.outbox.look():
-            week = str(each.week or "")
-            said[" ".join(each.title.split()), week] += 1
-            said["Over: " + " ".join(each.title.split()), week] += each.closed
-        return +said, Counter((message.title, message.week) for message in self.inbox.messages)
+        self._wait_until(lambda: all(each.times == 1 for each in self.outbox.accounts(self.inbox.messages)), 90)
+        accounts, messages = self.outbox.accounts(self.inbox.messages), self.inbox.messages
+        self.tally.silent += [f"{each}" for each in accounts if each.times == 0]
+        self.tally.duplicate += [f"{each}" for each in accounts if each.times > 1]
+        if (explained := sum(each.opened + each.over for each in accounts)) != len(messages):
+            self.tally.other.append(f"{len(messages)} messages came, of which the outbox explains {explained}")
+        lasting = ", ".join(f"{each.key} of {each.week}" for each in self.outbox.look() if not each.closed)
+        self.console.print(f"{len(messages)} messages came; still open: {lasting or 'nothing'}", markup=False)
 
     def _wait_until(self, look: Callable[[], Any], limit_s: float) -> None:
         """Give something time; whether it came is asked after."""
