@@ -164,8 +164,7 @@ class YearMachine(Machine):
         unfinished = [
             status for status in dg.DagsterRunStatus if status not in dg._core.storage.dagster_run.FINISHED_STATUSES
         ]
-        with self.instance() as instance:
-            return not instance.get_runs(dg.RunsFilter(statuses=unfinished), limit=1)
+        return not self.instance.get_runs(dg.RunsFilter(statuses=unfinished), limit=1)
 
     def in_step(self, week: date, step: str, *, limit_s: float = LIMIT_S) -> Step:
         """Wait until a step has begun in a run that lives, and stop that process there.
@@ -199,9 +198,8 @@ class YearMachine(Machine):
         return str(holder["run_id"]), int(holder["pid"])
 
     def _deploying(self) -> tuple[str, int] | None:
-        with self.instance() as instance:
-            filters = dg.RunsFilter(job_name="deploy", statuses=[dg.DagsterRunStatus.STARTED])
-            found = instance.get_runs(filters, limit=1)
+        filters = dg.RunsFilter(job_name="deploy", statuses=[dg.DagsterRunStatus.STARTED])
+        found = self.instance.get_runs(filters, limit=1)
         return (found[0].run_id, self.worker(found[0].run_id)) if found else None
 
     def _steps(self, run_id: str, step: str) -> list[str]:

@@ -398,13 +398,9 @@ class Year:
             self.tally.other.append(f"{week} is a week with a holiday, and still: {', '.join(alarmed)}")
 
     def _ticks_of_the_safety_net(self) -> int:
-        with self.machine.instance() as instance:
-            states = [
-                state for state in instance.all_instigator_state() if state.instigator_name.startswith("safety_net")
-            ]
-            return sum(
-                len(instance.get_ticks(each.instigator_origin_id, each.selector_id, limit=500)) for each in states
-            )
+        instance = self.machine.instance
+        states = [each for each in instance.all_instigator_state() if each.instigator_name == "safety_net"]
+        return sum(len(instance.get_ticks(state.instigator_origin_id, state.selector_id)) for state in states)
 
     def _repeated(self, week: date, fault: Fault) -> None:
         """The same values in other bytes, later: nothing is to start."""
