@@ -17,11 +17,14 @@ from pathlib import Path
 from typing import Any
 
 import dagster as dg
+import yaml
+from dagster._core.errors import DagsterUserCodeUnreachableError
+from dagster._grpc.client import DagsterGrpcClient
 
 from forecast_assets.definitions import build_defs
 from forecast_assets.refresh import Platform
 from resources.sagemaker.local.clients import register_image
-from tests.daemon import Machine
+from tests.daemon import LOCATION, Machine, Service, free_port
 from tests.world import ROOT
 
 SERIES = "WDIUPUS2"
@@ -126,7 +129,7 @@ class Step:
 
 
 class YearMachine(Machine):
-    """The machine of the year.
+    """The machine of the year: code server, daemon and webserver apart, by the commands of the systemd units.
 
     Args:
         disk: Where lake and Dagster's history are.
@@ -145,9 +148,51 @@ class YearMachine(Machine):
             logs=folder,
         )
         self.environment["FORECAST_ALERTS__UI"] = self.url
+        self._code_port = free_port()
+        workspace = folder / "workspace.yaml"
+        server = {"host": "127.0.0.1", "port": self._code_port, "location_name": LOCATION}
+        workspace.write_text(yaml.safe_dump({"load_from": [{"grpc_server": server}]}))
+        self.code_server = Service(
+            *("dagster", "code-server", "start", "--host", "127.0.0.1", "--port", str(self._code_port)),
+            *("--module-name", "forecast_assets.definitions", "--working-directory", str(ROOT)),
+            *("--location-name", LOCATION),
+            environment=self.environment,
+            log=folder / "code_server.log",
+        )
+        self.daemon = Service(
+            *("dagster._daemon", "run", "-w", str(workspace)), environment=self.environment, log=folder / "daemon.log"
+        )
+        self.webserver = Service(
+            *("dagster_webserver", "-w", str(workspace), "-h", "127.0.0.1", "-p", str(self.port)),
+            environment=self.environment,
+            log=folder / "webserver.log",
+        )
         # This process reads the lake with the same settings.
         os.environ.update({name: value for name, value in self.environment.items() if name.startswith("FORECAST_")})
         self.platform = Platform(build_defs())
+
+    def boots(self, *, watching: bool = True) -> None:
+        """Start the code server, and once it answers the two that ask it."""
+        self.code_server.start()
+        wait(self._code_server_serves, "code server")
+        super().boots(watching=watching)
+
+    def _code_server_serves(self) -> bool:
+        if not self.code_server.runs():
+            raise YearError(f"the code server has ended: {self.code_server.said()}")
+        try:
+            return DagsterGrpcClient(host="127.0.0.1", port=self._code_port).health_check_query() == "SERVING"
+        except DagsterUserCodeUnreachableError:
+            return False
+
+    @property
+    def services(self) -> list[Service]:
+        """In the order in which they are stopped."""
+        return [self.daemon, self.webserver, self.code_server]
+
+    def close(self) -> None:
+        self.code_server.kill()
+        super().close()
 
     def set_clock(self, now: datetime) -> None:
         part = self.now_file.with_suffix(".part")

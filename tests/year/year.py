@@ -322,7 +322,7 @@ class Year:
         entry.healed(f"its supervisor started {self.machine.child('endpoint', ENDPOINT)}")
 
     def _fill_the_disk(self, entry: Entry, step: Step | None) -> None:
-        logs = [self.machine.daemon.log, self.machine.webserver.log]
+        logs = [service.log for service in self.machine.services]
         before = {path: path.stat().st_size for path in logs}
         entry.hit(write=self.disk.fill())
         try:
@@ -615,8 +615,8 @@ class Year:
         ]
 
     def _services_stop(self) -> None:
-        """Without daemon and webserver, nothing runs but what serves: the endpoint and the API."""
-        for service in (self.machine.daemon, self.machine.webserver):
+        """Without Dagster's services nothing runs but what serves: the endpoint and the API."""
+        for service in self.machine.services:
             service.stop()
         serving = {self.machine.supervisor("endpoint", ENDPOINT), self.machine.child("endpoint", ENDPOINT)}
         serving.add(self.machine.gateway())
