@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 import signal
+import socket
 import sqlite3
 import subprocess
 import sys
@@ -18,7 +19,6 @@ from typing import Any
 
 import dagster as dg
 import yaml
-from dagster._core.errors import DagsterUserCodeUnreachableError
 from dagster._grpc.client import DagsterGrpcClient
 
 from forecast_assets.definitions import build_defs
@@ -180,10 +180,10 @@ class YearMachine(Machine):
     def _code_server_serves(self) -> bool:
         if not self.code_server.runs():
             raise YearError(f"the code server has ended: {self.code_server.said()}")
-        try:
-            return DagsterGrpcClient(host="127.0.0.1", port=self._code_port).health_check_query() == "SERVING"
-        except DagsterUserCodeUnreachableError:
-            return False
+        with socket.socket() as probe:
+            if probe.connect_ex(("127.0.0.1", self._code_port)):
+                return False
+        return DagsterGrpcClient(host="127.0.0.1", port=self._code_port).health_check_query() == "SERVING"
 
     @property
     def services(self) -> list[Service]:
