@@ -20,9 +20,11 @@ from typing import Any
 import dagster as dg
 import yaml
 from dagster._grpc.client import DagsterGrpcClient
+from sqlalchemy.exc import SQLAlchemyError
 
 from forecast_assets.definitions import build_defs
 from forecast_assets.refresh import Platform
+from resources.lake import LakeError
 from resources.sagemaker.local.clients import register_image
 from tests.daemon import LOCATION, Machine, Service, free_port
 from tests.world import ROOT
@@ -65,12 +67,21 @@ def wait(look: Callable[[], Any], what: str, limit_s: float = LIMIT_S) -> Any:
     Raises:
         YearError: It never does.
     """
-    end = time.monotonic() + limit_s
+    end, last = time.monotonic() + limit_s, ""
     while time.monotonic() < end:
-        if found := look():
-            return found
+        try:
+            if found := look():
+                return found
+        except (OSError, LakeError, SQLAlchemyError) as error:  # the disk may be full, a database locked
+            last = f"; the last look failed: {error}"
         time.sleep(0.05)
-    raise YearError(f"no {what} within {limit_s:.0f} s")
+    raise YearError(f"no {what} within {limit_s:.0f} s{last}")
+
+
+def in_time(look: Callable[[], Any], limit_s: float) -> None:
+    """Give something time; whether it came is asked after."""
+    with contextlib.suppress(YearError):
+        wait(look, "", limit_s)
 
 
 def mounting_works() -> bool:

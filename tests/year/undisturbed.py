@@ -4,8 +4,12 @@
 of its environment. Line by line it says which weeks it has.
 """
 
+import contextlib
 import json
+import os
+import subprocess
 import sys
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import date, timedelta
 from pathlib import Path
 
@@ -15,22 +19,73 @@ from forecast_assets.definitions import build_defs
 from forecast_assets.refresh import Platform
 from resources.eia.calendar import due
 from resources.lake import Lake, content_digest
-from tests.year.figures import Figures
+from tests.refreshes import end, processes_of
+from tests.world import ROOT
+from tests.year.figures import Figures, Rows
 
 _OF_THE_FETCH = ("release", "revisions")
 """Tables that tell how figures came, which differs where they came twice."""
 
 
-def write_spec(
-    path: Path, *, shared: Path, series: str, weeks: list[date], revised: dict[date, dict[date, float]]
-) -> None:
-    """What the other process is to do."""
-    changes = {str(week): {str(day): value for day, value in rows.items()} for week, rows in revised.items()}
-    path.write_text(
-        json.dumps(
-            {"shared": str(shared), "series": series, "weeks": [str(week) for week in weeks], "revised": changes}
-        )
-    )
+class Undisturbed:
+    """The process that makes the weeks undisturbed, and its lake.
+
+    Args:
+        folder: Of all that is its own.
+        shared: The folder of real figures.
+        series: Which series.
+        settings: The environment of the platform.
+    """
+
+    def __init__(self, folder: Path, *, shared: Path, series: str, settings: Mapping[str, str]) -> None:
+        self._folder, self._shared, self._series = folder, shared, series
+        self.lake = Lake(uri=str(folder / "lake"))
+        kept = {name: value for name, value in os.environ.items() if not name.startswith(("FORECAST_", "DAGSTER_"))}
+        self._environment = {
+            **kept,
+            **settings,
+            "FORECAST_LAKE_URI": self.lake.uri,
+            "FORECAST_EIA_SOURCE": str(folder / "figures"),
+            "FORECAST_NOW": str(folder / "now"),
+            "PYTHONWARNINGS": "ignore",
+        }
+        self._process: subprocess.Popen[bytes] | None = None
+
+    @contextlib.contextmanager
+    def running(self, weeks: Sequence[date], revised: Mapping[date, Rows]) -> Iterator[None]:
+        """Make weeks, each from its last release, while the block runs."""
+        figures = self._folder / "figures"
+        figures.mkdir(parents=True)
+        changes = {str(week): {str(day): value for day, value in rows.items()} for week, rows in revised.items()}
+        spec = {"shared": str(self._shared), "series": self._series, "weeks": [str(week) for week in weeks]}
+        (self._folder / "spec.json").write_text(json.dumps({**spec, "revised": changes}))
+        arguments = [self._folder / "spec.json", self._folder / "now", figures / f"{self._series}w.xls"]
+        with (self._folder / "log").open("wb") as log:
+            self._process = subprocess.Popen(
+                ["nice", "-n", "10", sys.executable, "-m", "tests.year.undisturbed", *map(str, arguments)],
+                cwd=ROOT,
+                env=self._environment,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+            )
+        try:
+            yield
+        finally:
+            self._process.kill()
+            self._process.wait()
+            end(processes_of(self.lake.root))
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether nothing more will come."""
+        return self._process is None or self._process.poll() is not None
+
+    @property
+    def weeks(self) -> set[date]:
+        """Those that are made."""
+        lines = (self._folder / "log").read_text().splitlines()
+        return {date.fromisoformat(line.removeprefix("week ")) for line in lines if line.startswith("week ")}
 
 
 def run(spec: dict[str, object], *, clock: Path, source: Path) -> None:
