@@ -53,7 +53,14 @@ SETTINGS = {
     "FORECAST_RETENTION__MODELS": "4",
     "FORECAST_RETENTION__LOGS_WEEKS": "2",
 }
-INSTANCE: dict[str, Any] = {"run_monitoring": {"poll_interval_seconds": 3, "free_slots_after_run_end_seconds": 3}}
+INSTANCE: dict[str, Any] = {
+    "run_monitoring": {"poll_interval_seconds": 3, "free_slots_after_run_end_seconds": 3},
+    "run_coordinator": {
+        "module": "dagster.core.run_coordinator",
+        "class": "QueuedRunCoordinator",
+        "config": {"dequeue_interval_seconds": 1},
+    },
+}
 """What is quicker than in production: how often the daemon looks, never what it does."""
 
 
