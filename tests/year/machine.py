@@ -280,13 +280,11 @@ class YearMachine(Machine):
 
     # -- its training image ------------------------------------------------------------------------------------------
 
-    def take_image(self, *command: str) -> None:
-        """Have a command of the tests stand for the training image."""
-        register_image(
-            self.platform.sagemaker.root,
-            self.platform.sagemaker.image("training"),
-            {"train": [sys.executable, *command]},
-        )
+    def take_image(self, script: Path) -> None:
+        """Have a script of the tests stand for the training image."""
+        sagemaker = self.platform.sagemaker
+        command = [sys.executable, "-P", str(script), "train"]
+        register_image(sagemaker.root, sagemaker.image("training"), {"train": command})
 
     # -- commands of an operator -------------------------------------------------------------------------------------
 

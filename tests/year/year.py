@@ -35,7 +35,7 @@ from tests.year.undisturbed import Undisturbed
 MENDED = timedelta(hours=4)  # after the release is due: what was wrong with it is mended, or it is revised
 LATE = timedelta(hours=27)  # before its absence makes the forecast stale
 EVENING = timedelta(hours=8)
-ROOT = Path(__file__).resolve().parents[2]
+BAD_TRAINING = Path(__file__).with_name("bad_training.py")
 _LOST_S = 600.0  # a week that is not done after this long is lost
 
 
@@ -323,7 +323,7 @@ class Year:
 
         def refused() -> bool:
             # Every new process of the platform says anew which commands its images are.
-            self.machine.take_image("-m", "tests.year.bad_training")
+            self.machine.take_image(BAD_TRAINING)
             return self.machine.platform.is_refused(week)
 
         wait(refused, f"refusal of the bad model of {week}")
