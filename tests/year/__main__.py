@@ -70,6 +70,9 @@ def main() -> int:
             tally.other.append(f"the year ended early: {error}")
         except KeyboardInterrupt:
             tally.other.append("interrupted")
+        except Exception as error:  # noqa: BLE001 - told with its trace; the account of what came before is still wanted
+            console.print_exception()
+            tally.other.append(f"the year broke off: {type(error).__name__}: {error}")
         finally:
             year.client.stop()
             source.stopping.set()

@@ -284,9 +284,7 @@ class Year:
         wait(lambda: self.source.position > position + 4, "more questions")
         time.sleep(10)
         self._wait_until_idle()
-        started = [
-            run for run in self.machine.runs()[: len(self.machine.runs()) - runs] if run.job_name == "weekly_refresh"
-        ]
+        started = {run.run_id for run in self.machine.runs_of(week, "weekly_refresh")} - runs
         entry.hit(answers=self.source.counted(position))
         if started:
             self.tally.duplicate.append(
