@@ -287,9 +287,7 @@ class Year:
         started = {run.run_id for run in self.machine.runs_of(week, "weekly_refresh")} - runs
         entry.hit(answers=self.source.counted(position))
         if started:
-            self.tally.duplicate.append(
-                f"{week}: a regenerated release with the same values started {started[0].run_id}"
-            )
+            self.tally.duplicate.append(f"{week}: the same values in other bytes started {', '.join(started)}")
         else:
             entry.healed("nothing started")
 
