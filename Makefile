@@ -1,6 +1,6 @@
 # One command sets up and runs: `make refresh`, `make test`, `make ui`. A second call sets nothing up again.
 .DEFAULT_GOAL := refresh
-.PHONY: refresh ui docs test test-full bench accuracy lint format audit requirements clean
+.PHONY: refresh ui docs test test-full year bench accuracy lint format audit requirements clean
 
 PYTHON ?= python3
 PIP := .venv/bin/pip --disable-pip-version-check --no-input
@@ -53,6 +53,10 @@ test: lint ## lint and every test that is not slow
 test-full: lint $(ENVIRONMENTS) ## every test, the slow proofs too
 	.venv/bin/python -m forecasting.engine
 	.venv/bin/pytest -n 2
+
+year: $(DEV) ## a year of weeks with everything that goes wrong in one, in less than an hour; FORECAST_YEAR_SEED=2 is another
+	.venv/bin/python -m forecasting.engine
+	.venv/bin/python -W ignore -m tests.year
 
 bench: $(DEV) ## measured against what one would pick instead; wants an idle machine
 	.venv/bin/python -m benchmarks
