@@ -65,7 +65,7 @@ class Lake(dg.ConfigurableResource):  # type: ignore[type-arg]
             LakeMissingError: It holds none, though runs before have worked in it.
         """
         if context.run is not None and context.instance is not None and self.folder is not None:
-            recognise(context.instance, context.run.run_id, self.root, mark=_MARK)
+            recognise(context.instance, context.run, self.root, mark=_MARK)
 
     @property
     def storage(self) -> Storage:

@@ -13,25 +13,27 @@ from resources.lake.errors import LakeMissingError
 LAKE_TAG = "forecast/lake"
 """The folder that a run works in."""
 
+_PARTITION_TAG = "dagster/partition"
 _NO_RETRY = {"dagster/max_retries": "0"}
 
 
-def recognise(instance: dg.DagsterInstance, run_id: str, root: Path, *, mark: str) -> None:
+def recognise(instance: dg.DagsterInstance, run: dg.DagsterRun, root: Path, *, mark: str) -> None:
     """Refuse a run that would begin a lake where there was one.
 
     Args:
         instance: The history.
-        run_id: The run.
+        run: The run.
         root: The folder of the lake.
         mark: The file that every lake has.
 
     Raises:
         LakeMissingError: There is none, though runs of this history have worked in it.
     """
-    tag = {LAKE_TAG: str(root)}
-    if not (root / mark).exists():
+    tag, is_there = {LAKE_TAG: str(root)}, (root / mark).exists()
+    if not is_there:
         made = instance.get_runs(dg.RunsFilter(tags=tag, statuses=[dg.DagsterRunStatus.SUCCESS]), limit=1)
         if made:
-            instance.add_run_tags(run_id, _NO_RETRY)  # Dagster would take it for a crash and try again at once
+            instance.add_run_tags(run.run_id, _NO_RETRY)  # Dagster would take it for a crash and try again at once
             raise LakeMissingError(root, made[0].run_id)
-    instance.add_run_tags(run_id, tag)
+    if is_there or _PARTITION_TAG in run.tags:  # of an empty folder only the run of a week makes a lake
+        instance.add_run_tags(run.run_id, tag)

@@ -45,7 +45,8 @@ class LoopbackEia(Eia):
 
     url: str
 
-    def _client(self, source: str, series: Sequence[str], *, now: datetime) -> EiaClient:
+    def _client(self, source: str, series: Sequence[str], *, now: datetime, limits: Limits) -> EiaClient:
+        del limits
         return EiaClient.open(
             source,
             now=lambda: now,

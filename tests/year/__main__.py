@@ -28,7 +28,8 @@ WEEKS = 52
 def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m tests.year", description=__doc__)
     parser.add_argument("--short", action="store_true", help="four weeks instead of 52")
-    parser.add_argument("--seed", type=int, default=int(os.environ.get("FORECAST_YEAR_SEED", "1")))
+    # Taken out: the platform refuses variables that look like its settings and are none.
+    parser.add_argument("--seed", type=int, default=int(os.environ.pop("FORECAST_YEAR_SEED", "1")))
     parser.add_argument("--folder", type=Path, help="where everything is kept; by default a new one that is told")
     return parser.parse_args()
 
