@@ -215,10 +215,11 @@ def doctor() -> None:
 
     with err.status("Looking"):
         findings = list(examine(open_platform()))
-    table = Table("", "What", "Finding", "Remedy", box=None, header_style="bold")
+    table = Table("", "What", "Finding, and what to do", box=None, header_style="bold")
     marks = {"ok": "[green]✓[/]", "warn": "[yellow]![/]", "fail": "[red]✗[/]"}
     for finding in findings:
-        table.add_row(marks[finding.state], *map(escape, (finding.what, finding.found, finding.remedy)))
+        remedy = f"\n[dim]→ {escape(finding.remedy)}[/]" if finding.remedy else ""
+        table.add_row(marks[finding.state], escape(finding.what), escape(finding.found) + remedy)
     out.print(table)
     if any(finding.state == "fail" for finding in findings):
         sys.exit(1)

@@ -83,11 +83,9 @@ def _lake(lake: Lake) -> Finding:
 
 def _state(platform: Platform) -> Finding:
     sizes = state_sizes(platform.lake, dagster_home(platform.lake))
-    told = ", ".join(f"{kind} {size / 1e6:,.0f} MB" for kind, size in sizes.items())
+    told = ", ".join(f"{kind} {size / 1e6:,.1f} MB" for kind, size in sizes.items())
     kept = platform.settings.retention
-    rules = (
-        f"runs are kept {kept.runs_weeks} weeks, jobs {kept.jobs_weeks}, logs {kept.logs_weeks}, {kept.models} models"
-    )
+    rules = f"kept are runs of {kept.runs_weeks} weeks, jobs of {kept.jobs_weeks}, and {kept.models} models"
     return Finding("ok", "State", f"{told}; {rules}", "`forecast housekeeping --dry-run` shows what would go")
 
 
