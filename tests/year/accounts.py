@@ -8,10 +8,11 @@ from rich.console import Console
 
 from forecast_assets import accuracy, changes
 from tests.refreshes import ENDPOINT
+from tests.year.approvals import ApprovedModels
 from tests.year.client import Client
 from tests.year.inbox import Inbox
 from tests.year.ledger import Ledger
-from tests.year.machine import YearMachine, in_time, wait
+from tests.year.machine import SERIES, YearMachine, in_time, wait
 from tests.year.plan import Plan
 from tests.year.said import Outbox
 from tests.year.undisturbed import Undisturbed, numbers_of
@@ -67,6 +68,7 @@ class Accounts:
         self._client, self._inbox, self._outbox, self._ledger = client, inbox, outbox, ledger
         self._undisturbed, self._console = undisturbed, console
         self._compared: set[date] = set()
+        self._approved = ApprovedModels(machine.platform, SERIES)
         self.sizes: list[tuple[date, dict[str, int]]] = []
         self.tally = Tally()
 
@@ -95,6 +97,7 @@ class Accounts:
         if unfinished:
             self.tally.other.append(f"{week} has half-written files: {unfinished}")
         self._compare()
+        self._approved.note()
         self.sizes.append((week, dict(self._machine.sizes())))
 
     def _compare(self) -> None:
@@ -146,12 +149,13 @@ class Accounts:
                 self.tally.other.append(f"process {pid} is an orphan: {command[:120]}")
 
     def _account_for_answers(self) -> None:
-        """The endpoint never went back, and never answered what no week forecast."""
-        cutoffs = [answer.cutoff for answer in self._client.answers]
-        if cutoffs != sorted(cutoffs):
-            self.tally.other.append(f"the endpoint went back to an older model: {cutoffs}")
-        if set(cutoffs) != set(map(str, self._plan.weeks)):
-            self.tally.other.append(f"the endpoint answered for {cutoffs}, not for every week")
+        """The endpoint answered with the newest approved model, soon after each approval, and with no other."""
+        answers = self._client.answers
+        self.tally.other += self._approved.wrong(answers)
+        cutoffs = {answer.cutoff for answer in answers}
+        if missing := sorted(set(map(str, self._plan.weeks)) - cutoffs):
+            self.tally.other.append(f"the endpoint never answered for {', '.join(missing)}")
+        self._console.print(self._approved.shown(answers))
 
     def _account_for_alerts(self) -> None:
         """Everything that was said came once, whatever it was of, and so did its end; nothing else came."""

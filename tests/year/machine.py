@@ -24,6 +24,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from forecast_assets.definitions import build_defs
 from forecast_assets.refresh import Platform
+from resources import clock
 from resources.lake import LakeError
 from resources.sagemaker.local.clients import register_image
 from tests.daemon import LOCATION, Machine, Service, free_port
@@ -213,9 +214,7 @@ class YearMachine(Machine):
         super().close()
 
     def set_clock(self, now: datetime) -> None:
-        part = self.now_file.with_suffix(".part")
-        part.write_text(now.isoformat())
-        part.replace(self.now_file)
+        clock.step(self.now_file, now)
 
     # -- its runs ----------------------------------------------------------------------------------------------------
 
