@@ -10,10 +10,14 @@ import json
 import os
 import subprocess
 import time
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any, Self
 
 import dagster as dg
+from dagster._config.config_schema import UserConfigSchema
 from dagster._core.launcher import CheckRunHealthResult, DefaultRunLauncher, LaunchRunContext, WorkerStatus
+from dagster._serdes import ConfigurableClassData
 
 from resources.machine import machine
 
@@ -28,7 +32,27 @@ _TICKS_A_SECOND = os.sysconf("SC_CLK_TCK")
 
 
 class WatchedRunLauncher(DefaultRunLauncher):
-    """Dagster's launcher, asked whether runs still live."""
+    """Dagster's launcher, asked whether runs still live.
+
+    Args:
+        inst_data: As Dagster hands it over.
+        only_machine: Whether this history is of one machine at a time, so that a run of another one died with it: a
+            task of ECS, which a new version replaces, or a machine that was restored elsewhere.
+    """
+
+    def __init__(self, inst_data: ConfigurableClassData | None = None, *, only_machine: bool = False) -> None:
+        super().__init__(inst_data)
+        self._only_machine = only_machine
+
+    @classmethod
+    def config_type(cls) -> UserConfigSchema:
+        """What `dagster.yaml` may say."""
+        return {"only_machine": dg.Field(bool, default_value=False, is_required=False)}
+
+    @classmethod
+    def from_config_value(cls, inst_data: ConfigurableClassData, config_value: Mapping[str, Any]) -> Self:
+        """The launcher that `dagster.yaml` describes."""
+        return cls(inst_data, only_machine=config_value["only_machine"])
 
     @property
     def supports_check_run_worker_health(self) -> bool:
@@ -45,12 +69,9 @@ class WatchedRunLauncher(DefaultRunLauncher):
 
         What runs elsewhere cannot be asked and counts as alive, until `max_runtime_seconds` ends it.
         """
-        place = run.tags.get(MACHINE_TAG)
-        here = machine()
-        if place is None or not _is_local(run) or place.split()[0] != here.split()[0]:
-            return CheckRunHealthResult(WorkerStatus.RUNNING, "its process is not on this machine: it cannot be asked")
-        if place != here:
-            return self._dead(run, "its machine was started again")
+        elsewhere = self._elsewhere(run)
+        if elsewhere is not None:
+            return elsewhere
         process = self._process(run.run_id)
         if process is None:  # it has not said yet who it is
             return CheckRunHealthResult(WorkerStatus.RUNNING)
@@ -61,6 +82,18 @@ class WatchedRunLauncher(DefaultRunLauncher):
         if age_s < time.time() - said_at - _CLOCK_SLACK_S:
             return self._dead(run, f"its process ({pid}) is gone, and another one has its number")
         return CheckRunHealthResult(WorkerStatus.RUNNING)
+
+    def _elsewhere(self, run: dg.DagsterRun) -> CheckRunHealthResult | None:
+        """What can be said of a run that is not on this machine, as it was started; None of one that is."""
+        place, here = run.tags.get(MACHINE_TAG), machine()
+        if place == here and _is_local(run):
+            return None
+        name, _, _ = (place or "").partition(" ")
+        if place is not None and self._only_machine and name != here.split()[0]:
+            return self._dead(run, f"it was on another machine ({name}), which this one has replaced")
+        if place is None or not _is_local(run) or name != here.split()[0]:
+            return CheckRunHealthResult(WorkerStatus.RUNNING, "its process is not on this machine: it cannot be asked")
+        return self._dead(run, "its machine was started again")
 
     def _dead(self, run: dg.DagsterRun, why: str) -> CheckRunHealthResult:
         if _CODE_SERVER_TAG not in run.tags:  # a command ran it: nobody but its user can start it again

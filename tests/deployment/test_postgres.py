@@ -53,9 +53,10 @@ def instance(home: Path, postgres: Postgres, monkeypatch: pytest.MonkeyPatch) ->
         yield opened
 
 
-def test_the_two_instances_differ_in_their_storage_alone() -> None:
+def test_the_two_instances_differ_in_their_storage_and_in_that_one_outlives_its_machine() -> None:
     with_postgres = yaml.safe_load(CONFIG.read_text())
     assert set(with_postgres.pop("storage")) == {"postgres"}
+    assert with_postgres["run_launcher"].pop("config") == {"only_machine": True}
     assert with_postgres == yaml.safe_load((ROOT / "dagster.yaml").read_text())
     comments = [line for line in (ROOT / "dagster.yaml").read_text().splitlines() if "#" in line][1:]
     assert [line for line in comments if line not in CONFIG.read_text()] == []

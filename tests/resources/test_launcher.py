@@ -135,3 +135,17 @@ def test_daemon_and_webserver_find_the_launcher_wherever_they_are_started(tmp_pa
     code = f"import importlib; print(importlib.import_module({configured['module']!r}).{configured['class']}.__name__)"
     done = subprocess.run([sys.executable, "-P", "-c", code], cwd=tmp_path, capture_output=True, text=True, check=True)
     assert done.stdout.strip() == WatchedRunLauncher.__name__
+
+
+def test_where_one_machine_follows_another_a_run_of_the_one_before_is_gone(instance: dg.DagsterInstance) -> None:
+    run = started(instance, os.getpid(), **SERVER, **{MACHINE_TAG: "elsewhere boot pid:[1]"})
+    assert health(instance, run)[0] is WorkerStatus.RUNNING
+    launcher = WatchedRunLauncher(only_machine=True)
+    launcher.register_instance(instance)
+    found = launcher.check_run_worker_health(run)
+    assert (found.status, found.msg) == (
+        WorkerStatus.NOT_FOUND,
+        "it was on another machine (elsewhere), which this one has replaced",
+    )
+    here = started(instance, os.getpid(), **SERVER)
+    assert launcher.check_run_worker_health(here).status is WorkerStatus.RUNNING
