@@ -42,6 +42,10 @@ _WATCHERS = """{ repositoriesOrError { ... on RepositoryConnection { nodes {
     schedules { name scheduleState { id } }
 } } } }"""
 
+_START = """mutation ($selector: SensorSelector!) {
+    startSensor(sensorSelector: $selector) { __typename ... on PythonError { message } }
+}"""
+
 _LAUNCH = """mutation ($parameters: ExecutionParams!) {
     launchPipelineExecution(executionParams: $parameters) {
         __typename
@@ -286,6 +290,13 @@ class Machine(Site):
             for each in repository["schedules"]:
                 state = each["scheduleState"]["id"]
                 self.ask("mutation ($id: String!) { stopRunningSchedule(id: $id) { __typename } }", id=state)
+
+    def watches(self, *names: str) -> None:
+        """Start these sensors, as a person does in the UI."""
+        for name in names:
+            selector = {"repositoryLocationName": LOCATION, "repositoryName": "__repository__", "sensorName": name}
+            started = self.ask(_START, selector=selector)["startSensor"]
+            assert started["__typename"] == "Sensor", started
 
     def launch(self, job: str, *, week: str | None = None, **tags: str) -> str:
         """Launch a job through the webserver, as its UI does; gives the id of the run."""
