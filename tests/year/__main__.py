@@ -6,6 +6,7 @@ import signal
 import sys
 import tempfile
 import time
+from datetime import date
 from pathlib import Path
 
 import pytest
@@ -15,7 +16,7 @@ from resources.clock import Clock
 from tests.daemon import signalled
 from tests.refreshes import processes_of
 from tests.world import ROOT
-from tests.year.figures import WEEK, Figures
+from tests.year.figures import WEEK
 from tests.year.inbox import receiving
 from tests.year.machine import SERIES, Disk, YearError, YearMachine, inside_a_disk, mounting_works
 from tests.year.plan import short_year, weeks_from, whole_year
@@ -23,6 +24,8 @@ from tests.year.source import publishing
 from tests.year.year import Year
 
 WEEKS = 52
+LAST = date(2024, 4, 19)
+"""From the week after it the gate refuses this series for a while, undisturbed as well."""
 
 
 def arguments() -> argparse.Namespace:
@@ -49,8 +52,7 @@ def main() -> int:
         rest = ["--short"] if told.short else []
         inside_a_disk(disk.folder, ["--seed", str(told.seed), "--folder", str(folder), *rest])
     without = () if disk.is_own else ("disk full",)
-    last = Figures(shared, SERIES).last
-    weeks = weeks_from(last - (WEEKS - 1) * WEEK, WEEKS)
+    weeks = weeks_from(LAST - (WEEKS - 1) * WEEK, WEEKS)
     plan = (short_year if told.short else whole_year)(told.seed, weeks, without=without)
     console.print(
         f"Seed {told.seed}: {len(plan.weeks)} weeks, {len(plan.all)} faults of {len(plan.kinds)} kinds, in {folder}"
