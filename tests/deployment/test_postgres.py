@@ -185,7 +185,7 @@ def test_the_week_that_the_sensors_make_is_recorded_there(machine: Machine, post
 def test_what_watches_keeps_its_ticks_there(machine: Machine, postgres: Postgres) -> None:
     until(machine.well, what="the daemons")
     wanted = {each.name for each in default_sensors(load_settings())}
-    names = "select distinct tick_body::json->>'instigator_name' from job_ticks"
+    names = "select distinct tick_body::json->>'job_name' from job_ticks"
     for name in sorted(wanted):
         until(lambda name=name: name in postgres.ask(names), what=f"a tick of {name}")  # type: ignore[misc]
     assert int(postgres.ask("select count(*) from daemon_heartbeats")[0]) >= 4
