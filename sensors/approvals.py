@@ -23,9 +23,7 @@ from resources.lake import Lake, LakeError
 from resources.sagemaker.endpoint.errors import EndpointError
 from resources.sagemaker.platform import SageMaker
 from resources.sagemaker.registry import RegisteredModel
-
-_LONGEST_WAIT = 6
-"""The longest pause between two attempts, as a multiple of the first."""
+from sensors.refreshing import pause_s
 
 _BACKFILL_TAG = "dagster/backfill"
 
@@ -53,7 +51,7 @@ class Tried:
 
     def pause_s(self, retry_s: float) -> float:
         """Seconds from the end of the last attempt to the next one."""
-        return float(retry_s * min(2 ** max(self.times - 1, 0), _LONGEST_WAIT))
+        return pause_s(retry_s, self.times)
 
 
 @dataclass(frozen=True)

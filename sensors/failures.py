@@ -27,9 +27,7 @@ from resources.eia.resource import Eia
 from resources.lake import Lake
 from resources.sagemaker.platform import SageMaker
 from sensors.backfills import BACKFILL_TAG, UNFINISHED, Backfills, events_of, read_backfills
-
-ATTEMPT_TAG = "forecast/attempt"
-"""On a run that a sensor asked for, and asks for again where it failed for a passing reason."""
+from sensors.refreshing import ATTEMPT_TAG
 
 _PARTITION_TAG = "dagster/partition"
 _WILL_RETRY_TAG = "dagster/will_retry"

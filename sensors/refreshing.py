@@ -28,6 +28,8 @@ UNREADABLE = "unreadable-"
 
 VALUES_TAG = "forecast/values"
 ATTEMPT_TAG = "forecast/attempt"
+"""On a run that a sensor asked for, and asks for again where it failed for a passing reason."""
+
 _PARTITION_TAG = "dagster/partition"
 _WILL_RETRY_TAG = "dagster/will_retry"
 _RETRIED_AS_TAG = "dagster/auto_retry_run_id"
@@ -103,6 +105,11 @@ def ask_for(
     return _claimed(week, values, attempt, standing, by=by, tags=tags or {}, now_s=real_time())
 
 
+def pause_s(retry_s: float, attempt: int) -> float:
+    """Seconds from the end of an attempt, counted from 1, to the next: twice as long each time, up to six times."""
+    return float(retry_s * min(2 ** max(attempt - 1, 0), _LONGEST_WAIT))
+
+
 def _after(
     record: dg.RunRecord, values: str, standing: Standing, instance: dg.DagsterInstance, now_s: float
 ) -> Answer | None:
@@ -124,7 +131,7 @@ def _after(
             said, tries = f"{said}, from other figures", 2.0
     if _attempt(record) >= tries:
         return Answer(None, f"run {run.run_id} for these figures {said}", "ended")
-    wait_s = standing.settings.watch.retry_s * min(2 ** (_attempt(record) - 1), _LONGEST_WAIT) - since_s
+    wait_s = pause_s(standing.settings.watch.retry_s, _attempt(record)) - since_s
     if wait_s > 0:
         return Answer(None, f"run {run.run_id} {said}. It is tried again in {wait_s:.0f} s", "waiting")
     return None
