@@ -22,6 +22,7 @@ from forecast_assets.checks import default_checks
 from forecast_assets.lake import configured_lake
 from forecast_assets.progress import progress_logger
 from forecast_assets.settings import Settings, load_settings
+from forecast_assets.standing import standing_resource
 from jobs.housekeeping import housekeeping
 from jobs.weekly import default_jobs
 from resources.alerts import Alerts
@@ -68,6 +69,7 @@ def default_resources(settings: Settings) -> dict[str, object]:
             images=settings.images,
             lake=lake,
         ),
+        "standing": standing_resource,
     }
 
 

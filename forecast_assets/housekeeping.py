@@ -22,8 +22,8 @@ from resources.sagemaker.registry import ModelRegistry
 
 _ENDED = {dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED}
 _TOLD_EVERY = 100
-_ASKED = "_asked"
-"""Where sensors write down which refreshes they asked for."""
+ASKED = "_asked"
+"""The lake's folder in which sensors write down which refreshes they asked for."""
 
 
 @dataclass(frozen=True)
@@ -73,7 +73,7 @@ def outlived(
     yield from stray_history(instance, ages, weeks=kept.logs_weeks)
     yield from old_jobs(sagemaker, ages, weeks=kept.jobs_weeks, busy=_busy_weeks(instance))
     yield from old_streams(sagemaker, ages, weeks=kept.logs_weeks)
-    yield from old_notes(lake, ages, folder=_ASKED, weeks=kept.runs_weeks)
+    yield from old_notes(lake, ages, folder=ASKED, weeks=kept.runs_weeks)
     yield from old_alerts(alerts, before=clock.now() - timedelta(weeks=kept.logs_weeks))
     with asking(f"remove old models of {settings.model_group}"):
         yield from old_models(

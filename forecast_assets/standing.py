@@ -6,6 +6,8 @@ Commands, sensors and schedules ask here, so that all of them mean the same by "
 import functools
 from datetime import date
 
+import dagster as dg
+
 from forecast_assets.api import rest_api
 from forecast_assets.artifacts import candidate_models
 from forecast_assets.catalog import catalog_lacks
@@ -162,3 +164,13 @@ class Standing:
     def endpoint_serves(self, model: RegisteredModel) -> bool:
         """Whether the endpoint serves a model."""
         return model_endpoint(self.settings, self.sagemaker).serves(model)
+
+
+@dg.resource(
+    required_resource_keys={"settings", "lake", "eia", "clock", "sagemaker"},
+    description="How the lake stands: what is refreshed, registered, approved and served.",
+)
+def standing_resource(context: dg.InitResourceContext) -> Standing:
+    """A `Standing` of the code location's other resources, made anew for every tick: it remembers what it has asked."""
+    found = context.resources
+    return Standing(found.settings, found.lake, found.eia, found.clock, found.sagemaker)

@@ -17,11 +17,8 @@ from forecast_assets.standing import Standing
 from jobs.weekly import deploy
 from resources import aws
 from resources.api.errors import ApiError
-from resources.clock import Clock
-from resources.eia.resource import Eia
-from resources.lake import Lake, LakeError
+from resources.lake import LakeError
 from resources.sagemaker.endpoint.errors import EndpointError
-from resources.sagemaker.platform import SageMaker
 from resources.sagemaker.registry import RegisteredModel
 from sensors.refreshing import pause_s
 
@@ -89,15 +86,10 @@ def approvals(settings: Settings) -> dg.SensorDefinition:
     )
     def sensor(
         context: dg.SensorEvaluationContext,
-        settings: dg.ResourceParam[Settings],
-        lake: Lake,
-        eia: Eia,
-        clock: Clock,
-        sagemaker: SageMaker,
+        standing: dg.ResourceParam[Standing],
     ) -> dg.SensorResult:
         from botocore.exceptions import ClientError
 
-        standing = Standing(settings, lake, eia, clock, sagemaker)
         try:
             with aws.asking("ask which model is approved and which serves"):
                 return _looked(context.instance, standing, context.cursor)

@@ -22,10 +22,6 @@ from forecast_assets.reasons import evaluations, reasons
 from forecast_assets.settings import Settings
 from forecast_assets.standing import Standing
 from resources.alerts import Alert, Alerts
-from resources.clock import Clock
-from resources.eia.resource import Eia
-from resources.lake import Lake
-from resources.sagemaker.platform import SageMaker
 from sensors.backfills import BACKFILL_TAG, UNFINISHED, Backfills, events_of, read_backfills
 from sensors.refreshing import ATTEMPT_TAG
 
@@ -318,14 +314,10 @@ def failures(configured: Settings) -> dg.SensorDefinition:
     )
     def tick(
         context: dg.SensorEvaluationContext,
-        settings: dg.ResourceParam[Settings],
-        lake: Lake,
-        eia: Eia,
-        clock: Clock,
-        sagemaker: SageMaker,
+        standing: dg.ResourceParam[Standing],
         alerts: Alerts,
     ) -> dg.SensorResult:
-        reader = Reader(context.instance, Standing(settings, lake, eia, clock, sagemaker), alerts)
+        reader = Reader(context.instance, standing, alerts)
         progress, said = reader.read(Progress.read(context.cursor), now_s=time.time())
         reason = dg.SkipReason("; ".join(said) or "Nothing has changed")
         return dg.SensorResult(skip_reason=reason, cursor=progress.written())

@@ -22,10 +22,7 @@ from forecast_assets.settings import Settings
 from forecast_assets.standing import Standing
 from jobs.weekly import redraw, register, score, sql_catalog, weekly_refresh
 from resources import aws
-from resources.clock import Clock
-from resources.eia.resource import Eia
-from resources.lake import Lake, LakeAccessError, LakeWriteError
-from resources.sagemaker.platform import SageMaker
+from resources.lake import LakeAccessError, LakeWriteError
 
 TRIES = 3
 """Attempts at the same thing."""
@@ -98,18 +95,14 @@ def follow_ups(settings: Settings) -> dg.SensorDefinition:
     )
     def sensor(
         context: dg.SensorEvaluationContext,
-        settings: dg.ResourceParam[Settings],
-        lake: Lake,
-        eia: Eia,
-        clock: Clock,
-        sagemaker: SageMaker,
+        standing: dg.ResourceParam[Standing],
     ) -> dg.SensorResult:
         from botocore.exceptions import ClientError
 
         memory = Memory.read(context.cursor)
         try:
             with aws.asking("look at what runs have left"):
-                return _looked(context.instance, Standing(settings, lake, eia, clock, sagemaker), memory)
+                return _looked(context.instance, standing, memory)
         except (aws.AwsError, LakeAccessError, LakeWriteError, ClientError) as error:
             return dg.SensorResult(skip_reason=f"Not known at the moment: {error}", cursor=context.cursor)
 

@@ -19,17 +19,13 @@ from forecast_assets.settings import Settings
 from forecast_assets.standing import Standing
 from jobs.weekly import backfill, weekly_refresh
 from resources.alerts import Alerts
-from resources.clock import Clock
 from resources.eia.calendar import WEEK, due, newest_due
 from resources.eia.parse import parse
 from resources.eia.published import Published
 from resources.eia.release import TABLE as RELEASE
 from resources.eia.release import records_of
-from resources.eia.resource import Eia
 from resources.eia.values import offered
-from resources.lake import Lake
 from resources.landing import LANDED_TAG, Intake, Landings, open_place
-from resources.sagemaker.platform import SageMaker
 from sensors.refreshing import Answer, ask_for
 from sensors.sources import close_late
 
@@ -64,16 +60,13 @@ def landings(settings: Settings) -> dg.SensorDefinition:
     )
     def look(
         context: dg.SensorEvaluationContext,
-        settings: dg.ResourceParam[Settings],
-        lake: Lake,
-        eia: Eia,
-        clock: Clock,
-        sagemaker: SageMaker,
+        standing: dg.ResourceParam[Standing],
         alerts: Alerts,
     ) -> dg.SensorResult:
-        standing = Standing(settings, lake, eia, clock, sagemaker)
         before = _loaded(context.cursor)
-        place = open_place(settings.watch.landing, cursor=before.get("place"), lake=lake, region=settings.region)
+        place = open_place(
+            settings.watch.landing, cursor=before.get("place"), lake=standing.lake, region=settings.region
+        )
         news = intake(standing, alerts, say=context.log.info).take(place)
         asked = ask(standing, alerts, context.instance, settled=before.get("settled"))
         cursor = json.dumps({"place": place.cursor, "settled": asked.settled})

@@ -16,13 +16,13 @@ from typing import Literal
 
 import dagster as dg
 
+from forecast_assets.housekeeping import ASKED
 from forecast_assets.partitions import WEEKS, week_of
 from forecast_assets.passing import Failure, why_failed
 from forecast_assets.standing import Standing
 from resources.eia.values import held
 
 JOB = "weekly_refresh"
-FOLDER = "_asked"
 UNREADABLE = "unreadable-"
 """What values begin with that stand for a release that cannot be read."""
 
@@ -181,4 +181,4 @@ def _shown(failure: Failure) -> str:
 
 
 def _place(week: date, values: str, attempt: int) -> str:
-    return f"{FOLDER}/week={week}/{values}-{attempt}.json"
+    return f"{ASKED}/week={week}/{values}-{attempt}.json"

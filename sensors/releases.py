@@ -18,12 +18,8 @@ from forecast_assets.settings import Settings
 from forecast_assets.standing import Standing
 from jobs.weekly import weekly_refresh
 from resources.alerts import Alerts
-from resources.clock import Clock
 from resources.eia.calendar import newest_due
-from resources.eia.resource import Eia
 from resources.eia.watch import Seen
-from resources.lake import Lake
-from resources.sagemaker.platform import SageMaker
 from sensors.refreshing import Answer, ask_for
 from sensors.sources import Offer, Unreadable, close_late, offer
 
@@ -76,14 +72,9 @@ def releases(settings: Settings) -> dg.SensorDefinition:
     )
     def sensor(
         context: dg.SensorEvaluationContext,
-        settings: dg.ResourceParam[Settings],
-        lake: Lake,
-        eia: Eia,
-        clock: Clock,
-        sagemaker: SageMaker,
+        standing: dg.ResourceParam[Standing],
         alerts: Alerts,
     ) -> dg.SensorResult | dg.SkipReason:
-        standing = Standing(settings, lake, eia, clock, sagemaker)
         try:
             answer, cursor = watch(Cursor.read(context.cursor, standing), standing, alerts, context.instance)
         except Exception as error:

@@ -10,13 +10,9 @@ from forecast_assets.settings import Settings
 from forecast_assets.standing import Standing
 from jobs.weekly import weekly_refresh
 from resources.alerts import Alert, Alerts
-from resources.clock import Clock
 from resources.eia.calendar import WEEK, due, newest_due
 from resources.eia.errors import EiaUnreachableError
 from resources.eia.release import TABLE
-from resources.eia.resource import Eia
-from resources.lake import Lake
-from resources.sagemaker.platform import SageMaker
 from sensors.refreshing import Answer, ask_for
 from sensors.sources import LATE, Unreadable, close_late, offer
 
@@ -39,14 +35,9 @@ def safety_net(settings: Settings) -> dg.ScheduleDefinition:
     )
     def schedule(
         context: dg.ScheduleEvaluationContext,
-        settings: dg.ResourceParam[Settings],
-        lake: Lake,
-        eia: Eia,
-        clock: Clock,
-        sagemaker: SageMaker,
+        standing: dg.ResourceParam[Standing],
         alerts: Alerts,
     ) -> list[dg.RunRequest] | dg.SkipReason:
-        standing = Standing(settings, lake, eia, clock, sagemaker)
         answers = catch_up(standing, alerts, context.instance)
         requests = [answer.request for answer in answers if answer.request is not None]
         return requests or dg.SkipReason("; ".join(answer.reason for answer in answers))

@@ -12,11 +12,7 @@ from forecast_assets.reasons import cause
 from forecast_assets.settings import Settings
 from forecast_assets.standing import Standing
 from resources.alerts import Alert, Alerts
-from resources.clock import Clock
 from resources.eia.calendar import due, newest_due
-from resources.eia.resource import Eia
-from resources.lake import Lake
-from resources.sagemaker.platform import SageMaker
 
 BLIND_AFTER = 3
 """Ticks of a sensor that fail in a row before somebody is told; of a schedule, which ticks rarely, one is enough."""
@@ -37,14 +33,9 @@ def staleness(configured: Settings) -> dg.SensorDefinition:
     )
     def tick(
         context: dg.SensorEvaluationContext,
-        settings: dg.ResourceParam[Settings],
-        lake: Lake,
-        eia: Eia,
-        clock: Clock,
-        sagemaker: SageMaker,
+        standing: dg.ResourceParam[Standing],
         alerts: Alerts,
     ) -> dg.SensorResult:
-        standing = Standing(settings, lake, eia, clock, sagemaker)
         looks = json.loads(context.cursor) if context.cursor else {}
         looks, said = watch_week(standing, alerts, context.instance, looks)
         said += watch_sensors(alerts, context.instance)

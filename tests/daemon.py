@@ -5,16 +5,12 @@ Nothing here knows what is being proved; waiting is for what happened, never for
 
 import contextlib
 import functools
-import json
 import os
 import re
 import signal
-import socket
 import subprocess
 import sys
 import time
-import urllib.error
-import urllib.request
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -23,10 +19,10 @@ import dagster as dg
 import yaml
 
 from tests.refreshes import Site, end, processes_of, until
+from tests.served import free_port
+from tests.webserver import LOCATION, PARTITION_TAG, Webserver
 from tests.world import ROOT
 
-LOCATION = "petroleum_demand"
-PARTITION_TAG = "dagster/partition"
 READY_S = 120.0
 
 # Whoever runs the tests in the background has Ctrl-C ignored, and Dagster, started so, would ignore TERM as well.
@@ -37,21 +33,8 @@ sys.argv = sys.argv[1:]
 runpy.run_module(sys.argv[0], run_name="__main__", alter_sys=True)
 """
 
-_WATCHERS = """{ repositoriesOrError { ... on RepositoryConnection { nodes {
-    sensors { name sensorState { id } }
-    schedules { name scheduleState { id } }
-} } } }"""
-
 _START = """mutation ($selector: SensorSelector!) {
     startSensor(sensorSelector: $selector) { __typename ... on PythonError { message } }
-}"""
-
-_LAUNCH = """mutation ($parameters: ExecutionParams!) {
-    launchPipelineExecution(executionParams: $parameters) {
-        __typename
-        ... on LaunchRunSuccess { run { runId } }
-        ... on PythonError { message }
-    }
 }"""
 
 
@@ -64,12 +47,6 @@ def merged(base: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any
         elif value is not None:
             result[name] = value
     return result
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 class Service:
@@ -122,7 +99,7 @@ class Service:
         return self.log.read_text() if self.log.exists() else ""
 
 
-class Machine(Site):
+class Machine(Site, Webserver):
     """A lake on this machine, and the daemon and the webserver that work on it.
 
     Args:
@@ -197,11 +174,7 @@ class Machine(Site):
     def webserver_is_ready(self) -> None:
         def look() -> bool:
             assert self.webserver.runs(), self.webserver.said()
-            try:
-                with urllib.request.urlopen(f"{self.url}/server_info", timeout=5) as answer:
-                    return bool(answer.status == 200)
-            except (urllib.error.URLError, TimeoutError, ConnectionError):
-                return False
+            return self.answers()
 
         until(look, "webserver", READY_S)
 
@@ -269,22 +242,9 @@ class Machine(Site):
         assert found is not None, run_id
         return found
 
-    def ask(self, query: str, **variables: Any) -> dict[str, Any]:
-        """Ask the webserver in GraphQL."""
-        request = urllib.request.Request(
-            f"{self.url}/graphql",
-            data=json.dumps({"query": query, "variables": variables}).encode(),
-            headers={"Content-Type": "application/json"},
-        )
-        with urllib.request.urlopen(request, timeout=60) as answer:
-            content = json.load(answer)
-        assert "errors" not in content, content
-        data: dict[str, Any] = content["data"]
-        return data
-
     def stops_watching(self) -> None:
         """Stop all sensors and schedules, as a person does in the UI."""
-        for repository in self.ask(_WATCHERS)["repositoriesOrError"]["nodes"]:
+        for repository in self.repositories():
             for each in repository["sensors"]:
                 self.ask("mutation ($id: String!) { stopSensor(id: $id) { __typename } }", id=each["sensorState"]["id"])
             for each in repository["schedules"]:
@@ -297,22 +257,6 @@ class Machine(Site):
             selector = {"repositoryLocationName": LOCATION, "repositoryName": "__repository__", "sensorName": name}
             started = self.ask(_START, selector=selector)["startSensor"]
             assert started["__typename"] == "Sensor", started
-
-    def launch(self, job: str, *, week: str | None = None, **tags: str) -> str:
-        """Launch a job through the webserver, as its UI does; gives the id of the run."""
-        tags |= {PARTITION_TAG: week} if week else {}
-        selector = {"repositoryLocationName": LOCATION, "repositoryName": "__repository__", "pipelineName": job}
-        launched = self.ask(
-            _LAUNCH,
-            parameters={
-                "selector": selector,
-                "runConfigData": {},
-                "mode": "default",
-                "executionMetadata": {"tags": [{"key": key, "value": value} for key, value in tags.items()]},
-            },
-        )["launchPipelineExecution"]
-        assert launched["__typename"] == "LaunchRunSuccess", launched
-        return str(launched["run"]["runId"])
 
     def ends(self, run_id: str) -> dg.DagsterRunStatus:
         """Wait until a run has ended, and say how."""

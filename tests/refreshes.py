@@ -37,12 +37,12 @@ QUESTION = {"periods": 10, "conf": 0.9, "series": SERIES}
 UNFINISHED = re.compile(r"\..*[0-9a-f]{32}")
 
 
-def until(look: Callable[[], Any], what: str, limit_s: float = LIMIT_S) -> Any:
+def until(look: Callable[[], Any], what: str, limit_s: float = LIMIT_S, *, every_s: float = 0.005) -> Any:
     end = time.monotonic() + limit_s
     while time.monotonic() < end:
         if found := look():
             return found
-        time.sleep(0.005)
+        time.sleep(every_s)
     pytest.fail(f"no {what} within {limit_s:.0f} s")
 
 

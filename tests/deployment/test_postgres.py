@@ -15,10 +15,11 @@ from forecast_assets import history
 from forecast_assets.cli import main
 from forecast_assets.settings import load_settings
 from sensors import default_sensors
-from tests.deployment.units import DEPLOYMENT, Machine, patiently, until
+from tests.deployment.units import DEPLOYMENT, Machine
 from tests.postgres import Postgres
-from tests.refreshes import SMALL
+from tests.refreshes import SMALL, until
 from tests.served import free_port
+from tests.webserver import patiently
 from tests.world import ROOT
 
 CONFIG = DEPLOYMENT / "dagster.postgres.yaml"
@@ -171,7 +172,12 @@ def machine(tmp_path_factory: pytest.TempPathFactory, postgres: Postgres, shared
 @pytest.mark.timeout(1200)
 def test_the_week_that_the_sensors_make_is_recorded_there(machine: Machine, postgres: Postgres) -> None:
     ended = "select pipeline_name || ' ' || status from runs order by id"
-    until(lambda: {"weekly_refresh SUCCESS", "deploy SUCCESS"} <= set(postgres.ask(ended)), what="week and deployment")
+    until(
+        lambda: {"weekly_refresh SUCCESS", "deploy SUCCESS"} <= set(postgres.ask(ended)),
+        "end of week and deployment",
+        limit_s=300,
+        every_s=0.3,
+    )
     done = machine.forecast("refresh", "--week", WEEK)
     assert done.returncode == 0, done.stderr
     assert f"Week {WEEK} is up to date" in done.stderr
@@ -183,11 +189,11 @@ def test_the_week_that_the_sensors_make_is_recorded_there(machine: Machine, post
 @pytest.mark.slow
 @pytest.mark.timeout(1200)
 def test_what_watches_keeps_its_ticks_there(machine: Machine, postgres: Postgres) -> None:
-    until(machine.well, what="the daemons")
+    machine.daemons_are_well()
     wanted = {each.name for each in default_sensors(load_settings())}
     names = "select distinct tick_body::json->>'job_name' from job_ticks"
     for name in sorted(wanted):
-        until(lambda name=name: name in postgres.ask(names), what=f"a tick of {name}")  # type: ignore[misc]
+        until(lambda name=name: name in postgres.ask(names), f"tick of {name}", every_s=0.3)  # type: ignore[misc]
     assert int(postgres.ask("select count(*) from daemon_heartbeats")[0]) >= 4
     doctor = machine.forecast("doctor")
     assert doctor.returncode == 0, doctor.stdout
@@ -198,8 +204,8 @@ def test_what_watches_keeps_its_ticks_there(machine: Machine, postgres: Postgres
 @pytest.mark.slow
 @pytest.mark.timeout(1200)
 def test_runs_of_one_week_wait_for_each_other(machine: Machine, postgres: Postgres) -> None:
-    until(machine.well, what="the daemons")
-    runs = [machine.launch("score", **{"dagster/partition": WEEK}) for _ in range(3)]
+    machine.daemons_are_well()
+    runs = [machine.launch("score", week=WEEK) for _ in range(3)]
     assert [machine.ended(run) for run in runs] == ["SUCCESS"] * 3
     listed = ", ".join(f"'{run}'" for run in runs)
     spans = postgres.ask(f"select start_time, end_time from runs where run_id in ({listed}) order by start_time")
@@ -211,16 +217,16 @@ def test_runs_of_one_week_wait_for_each_other(machine: Machine, postgres: Postgr
 @pytest.mark.timeout(1500)
 def test_the_server_is_restarted_in_the_middle_of_a_run(machine: Machine, postgres: Postgres) -> None:
     """The run survives or fails for a reason; daemon and webserver need nobody; the next run is as ever."""
-    until(machine.well, what="the daemons")
-    run = machine.launch("weekly_refresh", **{"dagster/partition": "2023-11-03"})
-    until(lambda: machine.status(run) == "STARTED", what="the start of the run")
+    machine.daemons_are_well()
+    run = machine.launch("weekly_refresh", week="2023-11-03")
+    machine.starts(run)
     postgres.stop()
     postgres.start()
-    until(machine.answers, what="the webserver")
-    machine.ended(run, seconds=600)
-    another = patiently(lambda: machine.launch("weekly_refresh", **{"dagster/partition": WEEK}))
+    machine.is_up()
+    machine.ended(run, limit_s=600)
+    another = patiently(lambda: machine.launch("weekly_refresh", week=WEEK))
     assert machine.ended(another) == "SUCCESS"
-    until(lambda: patiently(machine.well), what="the daemons")
+    machine.daemons_are_well()
 
 
 @pytest.mark.slow
@@ -237,7 +243,7 @@ def test_a_command_whose_server_goes_away_says_so_and_the_next_one_goes_on(
     count = "select count(*) from runs where status = 'STARTED'"
     before = postgres.ask(count)
     running = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    until(lambda: postgres.ask(count) != before, what="the start of the run")
+    until(lambda: postgres.ask(count) != before, "start of the run", every_s=0.3)
     postgres.stop()
     _, said = running.communicate(timeout=400)
     postgres.start()

@@ -10,7 +10,7 @@ import pytest
 
 from forecast_assets.settings import load_settings
 from sensors import default_schedules, default_sensors
-from tests.deployment.units import DEPLOYMENT, SERVICES, Machine, read, until
+from tests.deployment.units import DEPLOYMENT, SERVICES, Machine, read
 
 EXPOSURE = 2.5
 """Of 10, as `systemd-analyze security` counts; a service without hardening has 9.6."""
@@ -112,7 +112,7 @@ def machine(tmp_path_factory: pytest.TempPathFactory, shared_data: Path) -> Iter
 
 @pytest.mark.slow
 def test_the_commands_come_up_with_every_sensor_and_schedule_running(machine: Machine) -> None:
-    until(machine.well, what="the daemons")
+    machine.daemons_are_well()
     [repository] = machine.repositories()
     found = {each["name"]: each["sensorState"]["status"] for each in repository["sensors"]}
     found |= {each["name"]: each["scheduleState"]["status"] for each in repository["schedules"]}
@@ -125,15 +125,15 @@ def test_the_commands_come_up_with_every_sensor_and_schedule_running(machine: Ma
 @pytest.mark.timeout(1200)
 def test_services_are_restarted_in_the_middle_of_a_run_and_the_run_does_not_notice(machine: Machine) -> None:
     """Daemon and webserver by force, the code server as systemd does it: it is there again before the run has ended."""
-    until(machine.well, what="the daemons")
-    run = machine.launch("weekly_refresh", **{"dagster/partition": WEEK})
-    until(lambda: machine.status(run) == "STARTED", what="the start of the run")
+    machine.daemons_are_well()
+    run = machine.launch("weekly_refresh", week=WEEK)
+    machine.starts(run)
     for service in ("petroleum-daemon", "petroleum-webserver"):
         machine.kill(service)
     machine.stop("petroleum-code")
     for service in SERVICES:
         machine.start(service)
-    until(machine.answers, what="the webserver")
+    machine.is_up()
     assert machine.ended(run) == "SUCCESS", machine.log("petroleum-code")
     assert machine.ended(machine.launch("deploy")) == "SUCCESS", machine.log("petroleum-code")
 
@@ -142,7 +142,7 @@ def test_services_are_restarted_in_the_middle_of_a_run_and_the_run_does_not_noti
 @pytest.mark.timeout(1200)
 def test_the_endpoint_outlives_every_service(machine: Machine) -> None:
     if "InService" not in machine.forecast("endpoint", "status").stdout:
-        assert machine.ended(machine.launch("weekly_refresh", **{"dagster/partition": WEEK})) == "SUCCESS"
+        assert machine.ended(machine.launch("weekly_refresh", week=WEEK)) == "SUCCESS"
         assert machine.ended(machine.launch("deploy")) == "SUCCESS"
     for service in reversed(SERVICES):
         machine.stop(service)

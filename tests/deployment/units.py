@@ -1,20 +1,17 @@
 """The systemd units of docs/deployment, read as systemd reads them, and started where there is no systemd."""
 
-import json
 import os
 import re
 import shlex
 import signal
 import subprocess
 import sys
-import time
-import urllib.error
-import urllib.request
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
+from tests.refreshes import until
 from tests.served import free_port
+from tests.webserver import Webserver, patiently
 from tests.world import ROOT
 
 DEPLOYMENT = ROOT / "docs" / "deployment"
@@ -34,32 +31,7 @@ def read(name: str) -> Unit:
     return unit
 
 
-def until(look: Callable[[], Any], *, what: str, seconds: float = 300) -> Any:
-    """The first answer that is neither None nor False."""
-    deadline = time.monotonic() + seconds
-    while not (found := look()):
-        assert time.monotonic() < deadline, f"waited {seconds:g} s for {what}"
-        time.sleep(0.3)
-    return found
-
-
-class UnansweredError(Exception):
-    """The webserver answers with an error."""
-
-
-def patiently(ask: Callable[[], Any]) -> Any:
-    """An answer, in spite of the errors that each connection gives once after its database was restarted."""
-
-    def answer() -> list[Any]:
-        try:
-            return [ask()]
-        except UnansweredError:
-            return []
-
-    return until(answer, what="an answer")[0]
-
-
-class Machine:
+class Machine(Webserver):
     """A machine on which the units are installed: their commands, with its own folders and ports for theirs.
 
     Attributes:
@@ -70,16 +42,13 @@ class Machine:
     def __init__(self, state: Path, environment: Mapping[str, str], *, config: str) -> None:
         self.state, self.environment = state, dict(environment)
         self._ports = {"4266": str(free_port()), "3000": str(free_port())}
+        self.url = f"http://127.0.0.1:{self._ports['3000']}"
         self._running: dict[str, subprocess.Popen[bytes]] = {}
         for folder in ("dagster", "tmp", "deployment"):
             (state / folder).mkdir(parents=True)
         (state / "dagster" / "dagster.yaml").write_text((ROOT / config).read_text())
         workspace = (DEPLOYMENT / "workspace.yaml").read_text().replace("4266", self._ports["4266"])
         (state / "deployment" / "workspace.yaml").write_text(workspace)
-
-    @property
-    def url(self) -> str:
-        return f"http://127.0.0.1:{self._ports['3000']}"
 
     def here(self, text: str) -> str:
         """What a unit says, for this machine."""
@@ -128,8 +97,7 @@ class Machine:
     def start_all(self) -> None:
         for service in SERVICES:
             self.start(service)
-        until(self.answers, what="the webserver")
-        until(self.repositories, what="the code location")
+        self.is_up()
 
     def close(self) -> None:
         """Take down the services, then whatever a code server has left in its session."""
@@ -145,87 +113,15 @@ class Machine:
     def log(self, service: str) -> str:
         return (self.state / f"{service}.log").read_text()
 
-    def answers(self) -> bool:
-        for service, process in self._running.items():
-            assert process.poll() is None, self.log(service)
-        try:
-            with urllib.request.urlopen(f"{self.url}/server_info", timeout=5) as answer:
-                return bool(answer.status == 200)
-        except (urllib.error.URLError, TimeoutError, ConnectionError):
-            return False
+    def is_up(self) -> None:
+        """Wait until its webserver answers, and has loaded the code."""
 
-    def ask(self, query: str, **variables: Any) -> dict[str, Any]:
-        request = urllib.request.Request(
-            f"{self.url}/graphql",
-            data=json.dumps({"query": query, "variables": variables}).encode(),
-            headers={"Content-Type": "application/json"},
-        )
-        try:
-            with urllib.request.urlopen(request, timeout=60) as answer:
-                content = json.load(answer)
-        except urllib.error.HTTPError as error:
-            raise UnansweredError(str(error)) from error
-        if "errors" in content:
-            raise UnansweredError(str(content["errors"]))
-        return dict(content["data"])
+        def look() -> bool:
+            for service, process in self._running.items():
+                assert process.poll() is None, self.log(service)
+            return self.answers() and bool(patiently(self.repositories))
 
-    def repositories(self) -> list[dict[str, Any]]:
-        """What is loaded, with its sensors and schedules."""
-        found = self.ask(
-            """{ repositoriesOrError { ... on RepositoryConnection { nodes {
-                sensors { name sensorState { status } } schedules { name scheduleState { status } } } } } }"""
-        )
-        return list(found["repositoriesOrError"]["nodes"])
-
-    def launch(self, job: str, **tags: str) -> str:
-        """Queue a job; its run's id."""
-        launched = self.ask(
-            """mutation ($parameters: ExecutionParams!) {
-                launchPipelineExecution(executionParams: $parameters) {
-                    __typename
-                    ... on LaunchRunSuccess { run { runId } }
-                    ... on PythonError { message }
-                }
-            }""",
-            parameters={
-                "selector": {
-                    "repositoryLocationName": "petroleum_demand",
-                    "repositoryName": "__repository__",
-                    "pipelineName": job,
-                },
-                "runConfigData": {},
-                "mode": "default",
-                "executionMetadata": {"tags": [{"key": key, "value": value} for key, value in tags.items()]},
-            },
-        )["launchPipelineExecution"]
-        assert launched["__typename"] == "LaunchRunSuccess", launched
-        return str(launched["run"]["runId"])
-
-    def status(self, run: str) -> str:
-        asked = "query ($id: ID!) { runOrError(runId: $id) { ... on Run { status } } }"
-        return str(self.ask(asked, id=run)["runOrError"]["status"])
-
-    def ended(self, run: str, *, seconds: float = 400) -> str:
-        def end() -> str | None:
-            status = patiently(lambda: self.status(run))
-            return status if status in {"SUCCESS", "FAILURE", "CANCELED"} else None
-
-        try:
-            return str(until(end, what=f"the end of run {run}", seconds=seconds))
-        except AssertionError as error:
-            raise AssertionError(f"{error}: {self.events(run)[-5:]}") from None
-
-    def events(self, run: str) -> list[str]:
-        """What a run has said."""
-        asked = """query ($id: ID!) { logsForRun(runId: $id) {
-            ... on EventConnection { events { ... on MessageEvent { message } } } } }"""
-        return [each.get("message", "") for each in self.ask(asked, id=run)["logsForRun"]["events"]]
-
-    def well(self) -> bool:
-        """Whether every daemon that is needed says that it is."""
-        asked = self.ask("{ instance { daemonHealth { allDaemonStatuses { required healthy } } } }")
-        statuses = asked["instance"]["daemonHealth"]["allDaemonStatuses"]
-        return all(status["healthy"] for status in statuses if status["required"])
+        until(look, "webserver", every_s=0.3)
 
     def forecast(self, *arguments: str) -> "subprocess.CompletedProcess[str]":
         """`forecast`, as somebody types it on this machine."""

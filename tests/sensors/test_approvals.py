@@ -35,10 +35,8 @@ class Watched:
     def tick(self) -> dg.RunRequest | str:
         """The run that a tick asks for, or why it asks for none."""
         defs = self.world.platform.defs
-        names = ("settings", "lake", "eia", "clock", "sagemaker")
-        needed = {name: (defs.resources or {})[name] for name in names}
         with dg.build_sensor_context(
-            instance=self.instance, cursor=self.cursor, definitions=defs, resources=needed
+            instance=self.instance, cursor=self.cursor, definitions=defs, resources=defs.resources
         ) as context:
             done = approvals(self.world.settings).evaluate_tick(context)
         self.cursor = done.cursor

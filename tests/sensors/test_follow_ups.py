@@ -30,10 +30,8 @@ class Followed:
     def tick(self) -> list[dg.RunRequest] | str:
         """The runs that a tick asks for, or why it asks for none."""
         defs = self.world.platform.defs
-        names = ("settings", "lake", "eia", "clock", "sagemaker")
-        needed = {name: (defs.resources or {})[name] for name in names}
         with dg.build_sensor_context(
-            instance=self.instance, cursor=self.cursor, definitions=defs, resources=needed
+            instance=self.instance, cursor=self.cursor, definitions=defs, resources=defs.resources
         ) as context:
             done = follow_ups(self.world.settings).evaluate_tick(context)
         self.cursor = done.cursor

@@ -41,8 +41,7 @@ class Watched:
 
     def tick(self) -> SensorExecutionData:
         defs = self.world.platform.defs
-        names = ("settings", "lake", "eia", "sagemaker", "alerts")
-        resources = {name: (defs.resources or {})[name] for name in names} | {"clock": self.clock}
+        resources = {**(defs.resources or {}), "clock": self.clock}
         repository = defs.get_repository_def()
         with dg.build_sensor_context(
             instance=self._instance, cursor=self.cursor, repository_def=repository, resources=resources

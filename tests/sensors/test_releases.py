@@ -240,11 +240,12 @@ def test_a_server_without_validators_is_read_whole_and_judged_by_its_figures(tic
 
 def evaluated(world: Watched, cursor: str | None) -> Any:
     resources = {name: getattr(world, name) for name in ("settings", "lake", "eia", "clock", "sagemaker", "alerts")}
-    repository = build_defs(settings=world.settings, resource_overrides=resources).get_repository_def()
+    defs = build_defs(settings=world.settings, resource_overrides=resources)
+    repository = defs.get_repository_def()
     sensor = repository.get_sensor_def("releases")
     assert sensor.default_status == dg.DefaultSensorStatus.RUNNING
     with dg.build_sensor_context(
-        instance=world.instance, cursor=cursor, repository_def=repository, resources=resources
+        instance=world.instance, cursor=cursor, repository_def=repository, resources=defs.resources
     ) as context:
         return sensor.evaluate_tick(context)
 

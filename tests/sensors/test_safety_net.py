@@ -222,7 +222,8 @@ def test_it_runs_at_six_in_the_evening_of_new_york_in_winter_and_in_summer() -> 
 def test_dagster_gets_a_run_of_the_week_from_its_tick(site: tuple[Watched, Publisher], tmp_path: Path) -> None:
     world, _ = site
     resources = {name: getattr(world, name) for name in ("settings", "lake", "eia", "clock", "sagemaker", "alerts")}
-    repository = build_defs(settings=world.settings, resource_overrides=resources).get_repository_def()
+    defs = build_defs(settings=world.settings, resource_overrides=resources)
+    repository = defs.get_repository_def()
     schedule = repository.get_schedule_def("safety_net")
     assert schedule.default_status == dg.DefaultScheduleStatus.RUNNING
 
@@ -230,7 +231,7 @@ def test_dagster_gets_a_run_of_the_week_from_its_tick(site: tuple[Watched, Publi
     with (
         dg.DagsterInstance.local_temp(str(tmp_path)) as instance,
         dg.build_schedule_context(
-            instance=instance, scheduled_execution_time=moment, repository_def=repository, resources=resources
+            instance=instance, scheduled_execution_time=moment, repository_def=repository, resources=defs.resources
         ) as context,
     ):
         (request,) = schedule.evaluate_tick(context).run_requests

@@ -224,9 +224,7 @@ def test_the_sensor_says_what_it_did(watchman: Watchman, daemons: dg.DagsterInst
     sensor = staleness(watchman.world.settings)
     cursor = None
     for expected in ("2023-11-10 is overdue", "2023-11-10 is overdue", f"opened {KEY}", f"which {KEY} says"):
-        names = ("settings", "lake", "eia", "clock", "sagemaker", "alerts")
-        found = watchman.world.platform.defs.resources or {}
-        resources = {name: found[name] for name in names}
+        resources = watchman.world.platform.defs.resources
         with dg.build_sensor_context(instance=daemons, cursor=cursor, resources=resources) as context:
             result = sensor(context)
         assert isinstance(result, dg.SensorResult)

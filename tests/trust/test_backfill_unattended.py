@@ -10,8 +10,9 @@ from dagster import DagsterRunStatus
 
 from forecast_assets import accuracy, changes
 from resources.lake import content_digest
-from tests.daemon import LOCATION, Machine
+from tests.daemon import Machine
 from tests.refreshes import until
+from tests.webserver import LOCATION
 from tests.world import WEEK
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]

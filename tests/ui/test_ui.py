@@ -3,20 +3,19 @@
 import base64
 import json
 import os
-import socket
 import subprocess
 import sys
-import time
-import urllib.error
-import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-ROOT = Path(__file__).resolve().parents[2]
+from tests.refreshes import until
+from tests.served import free_port
+from tests.webserver import Webserver
+from tests.world import ROOT
+
 FORECAST = Path(sys.executable).with_name("forecast")
 WEEK = "2023-11-10"
 WEEKLY = {
@@ -36,67 +35,15 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
 
 @dataclass(frozen=True)
-class Ui:
+class Ui(Webserver):
     """A running `forecast ui`."""
 
     url: str
     log: Path
 
-    def ask(self, query: str, **variables: Any) -> dict[str, Any]:
-        request = urllib.request.Request(
-            f"{self.url}/graphql",
-            data=json.dumps({"query": query, "variables": variables}).encode(),
-            headers={"Content-Type": "application/json"},
-        )
-        with urllib.request.urlopen(request, timeout=60) as answer:
-            content = json.load(answer)
-        assert "errors" not in content, content
-        return content["data"]
-
-    def run(self, job: str, **tags: str) -> str:
+    def run(self, job: str, *, week: str | None = None) -> str:
         """Launch a job, wait for its end, and say how it ended."""
-        launched = self.ask(
-            """mutation ($parameters: ExecutionParams!) {
-                launchPipelineExecution(executionParams: $parameters) {
-                    __typename
-                    ... on LaunchRunSuccess { run { runId } }
-                    ... on PythonError { message }
-                }
-            }""",
-            parameters={
-                "selector": {
-                    "repositoryLocationName": "petroleum_demand",
-                    "repositoryName": "__repository__",
-                    "pipelineName": job,
-                },
-                "runConfigData": {},
-                "mode": "default",
-                "executionMetadata": {"tags": [{"key": key, "value": value} for key, value in tags.items()]},
-            },
-        )["launchPipelineExecution"]
-        assert launched["__typename"] == "LaunchRunSuccess", launched
-
-        def ended() -> str | None:
-            asked = "query ($id: ID!) { runOrError(runId: $id) { ... on Run { status } } }"
-            status = self.ask(asked, id=launched["run"]["runId"])["runOrError"]["status"]
-            return status if status in {"SUCCESS", "FAILURE", "CANCELED"} else None
-
-        return until(ended, what=f"the end of {job}", seconds=240)
-
-
-def until(look: Callable[[], Any], *, what: str, seconds: float) -> Any:
-    """The first answer that is not None."""
-    deadline = time.monotonic() + seconds
-    while (found := look()) is None:
-        assert time.monotonic() < deadline, f"waited {seconds:g} s for {what}"
-        time.sleep(0.3)
-    return found
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
+        return self.ended(self.launch(job, week=week))
 
 
 @pytest.fixture(scope="module")
@@ -109,6 +56,7 @@ def environment(tmp_path_factory: pytest.TempPathFactory, shared_data: Path) -> 
         "FORECAST_STEP": "24",
         "FORECAST_MAX_HARMONICS": "2",
         "FORECAST_WORKERS": "1",
+        "FORECAST_NOW": "2023-11-16T12:00:00+00:00",  # its sensors run, and make no other week
     }
 
 
@@ -123,15 +71,11 @@ def ui(environment: dict[str, str]) -> Iterator[Ui]:
         )
     try:
 
-        def ready() -> bool | None:
+        def ready() -> bool:
             assert process.poll() is None, found.log.read_text()
-            try:
-                with urllib.request.urlopen(f"{found.url}/server_info", timeout=5) as answer:
-                    return answer.status == 200
-            except (urllib.error.URLError, TimeoutError):
-                return None
+            return found.answers()
 
-        until(ready, what="the user interface", seconds=120)
+        until(ready, "user interface", every_s=0.3)
         yield found
     finally:
         # Dagster takes its webserver, daemon and code server down before it ends.
@@ -143,18 +87,13 @@ def ui(environment: dict[str, str]) -> Iterator[Ui]:
 @pytest.fixture(scope="module")
 def refreshed(ui: Ui) -> Ui:
     """The user interface after a refresh and a deployment that its daemon ran."""
-    assert ui.run("weekly_refresh", **{"dagster/partition": WEEK}) == "SUCCESS", ui.log.read_text()
+    assert ui.run("weekly_refresh", week=WEEK) == "SUCCESS", ui.log.read_text()
     assert ui.run("deploy") == "SUCCESS", ui.log.read_text()
     return ui
 
 
 def test_the_code_location_loads_and_every_daemon_is_well(ui: Ui) -> None:
-    def well() -> bool | None:
-        statuses = ui.ask("{ instance { daemonHealth { allDaemonStatuses { required healthy } } } }")
-        statuses = statuses["instance"]["daemonHealth"]["allDaemonStatuses"]
-        return all(status["healthy"] for status in statuses if status["required"]) or None
-
-    until(well, what="the daemons", seconds=60)
+    ui.daemons_are_well()
     workspace = ui.ask(
         """{ workspaceOrError { ... on Workspace { locationEntries {
             name loadStatus locationOrLoadError { __typename ... on PythonError { message } }

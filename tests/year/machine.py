@@ -27,7 +27,9 @@ from forecast_assets.refresh import Platform
 from resources import clock
 from resources.lake import LakeError
 from resources.sagemaker.local.clients import register_image
-from tests.daemon import LOCATION, Machine, Service, free_port
+from tests.daemon import Machine, Service
+from tests.served import free_port
+from tests.webserver import LOCATION
 from tests.world import ROOT
 
 SERIES = "WDIUPUS2"
