@@ -16,9 +16,10 @@ from resources.retention import Ages, Removal
 from resources.retention.jobs import old_jobs, old_streams
 from resources.retention.models import old_models
 from resources.retention.notes import old_alerts, old_notes
-from resources.retention.runs import PARTITION_TAG, old_runs, stray_history
+from resources.retention.runs import old_runs, stray_history
 from resources.sagemaker.platform import SageMaker
 from resources.sagemaker.registry import ModelRegistry
+from resources.tags import PARTITION_TAG
 
 _ENDED = {dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED}
 _TOLD_EVERY = 100

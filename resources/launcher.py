@@ -20,12 +20,12 @@ from dagster._core.launcher import CheckRunHealthResult, DefaultRunLauncher, Lau
 from dagster._serdes import ConfigurableClassData
 
 from resources.machine import machine
+from resources.tags import NO_RETRY
 
 MACHINE_TAG = "forecast/machine"
 """Where the process of a run is: see `machine`."""
 
 _CODE_SERVER_TAG = ".dagster/grpc_info"
-_MAX_RETRIES_TAG = "dagster/max_retries"
 _HERE = {"localhost", "127.0.0.1", "::1"}
 _CLOCK_SLACK_S = 60.0
 _TICKS_A_SECOND = os.sysconf("SC_CLK_TCK")
@@ -97,7 +97,7 @@ class WatchedRunLauncher(DefaultRunLauncher):
 
     def _dead(self, run: dg.DagsterRun, why: str) -> CheckRunHealthResult:
         if _CODE_SERVER_TAG not in run.tags:  # a command ran it: nobody but its user can start it again
-            self._instance.add_run_tags(run.run_id, {_MAX_RETRIES_TAG: "0"})
+            self._instance.add_run_tags(run.run_id, NO_RETRY)
         return CheckRunHealthResult(WorkerStatus.NOT_FOUND, why)
 
     def _process(self, run_id: str) -> tuple[int, float] | None:

@@ -20,15 +20,13 @@ import dagster as dg
 
 from resources.clock import Clock
 from resources.lake import Lake, LakeError, LakeWriteError
+from resources.tags import NO_RETRY, PARTITION_TAG
 
 if TYPE_CHECKING:
     from resources.lake.s3 import Bucket
 
 LEASE_S = 300.0
 """How long a run may be silent before another one may take its week in a bucket: a stalled request takes a minute."""
-
-_PARTITION_TAG = "dagster/partition"
-_NO_RETRY = {"dagster/max_retries": "0"}
 
 
 @dataclass(frozen=True)
@@ -93,10 +91,10 @@ class WeekLock(dg.ConfigurableResource):  # type: ignore[type-arg]
             WeekBusyError: Another run holds it.
         """
         run = context.run
-        if run is None or _PARTITION_TAG not in run.tags:
+        if run is None or PARTITION_TAG not in run.tags:
             yield self
             return
-        week = date.fromisoformat(run.tags[_PARTITION_TAG])
+        week = date.fromisoformat(run.tags[PARTITION_TAG])
         since = self.clock.now().isoformat(timespec="seconds")
         try:
             with self._held(week, run.run_id, since) as lost:
@@ -105,7 +103,7 @@ class WeekLock(dg.ConfigurableResource):  # type: ignore[type-arg]
                 yield self
         except WeekBusyError:
             if context.instance is not None:  # Dagster would take it for a crash and try again
-                context.instance.add_run_tags(run.run_id, _NO_RETRY)
+                context.instance.add_run_tags(run.run_id, NO_RETRY)
             raise
 
     @contextmanager
@@ -235,7 +233,7 @@ def _end_record(instance: dg.DagsterInstance, lost: Holder, *, by: str) -> None:
     """Record that a run ended with its process: Dagster counts it as running for ever, and others queue behind it."""
     run = instance.get_run_by_id(lost.run_id)
     if run is not None and not run.is_finished:
-        instance.add_run_tags(run.run_id, _NO_RETRY)  # the run that found it does its work
+        instance.add_run_tags(run.run_id, NO_RETRY)  # the run that found it does its work
         instance.report_run_failed(
             run, f"The process of this run ({lost.pid}) died or lost its week; run {by} takes it up."
         )

@@ -20,9 +20,8 @@ from resources.api.errors import ApiError
 from resources.lake import LakeError
 from resources.sagemaker.endpoint.errors import EndpointError
 from resources.sagemaker.registry import RegisteredModel
+from resources.tags import BACKFILL_TAG
 from sensors.refreshing import pause_s
-
-_BACKFILL_TAG = "dagster/backfill"
 
 
 @dataclass(frozen=True)
@@ -164,7 +163,7 @@ def _reason_of_backfill(
     for record in instance.fetch_materializations(asked, limit=1).records:
         told = record.asset_materialization
         run = instance.get_run_by_id(record.run_id)
-        if told and told.metadata["arn"].value == model.arn and run is not None and _BACKFILL_TAG in run.tags:
+        if told and told.metadata["arn"].value == model.arn and run is not None and BACKFILL_TAG in run.tags:
             return f"{name} was registered by a backfill, which deploys nothing: start the job deploy to have it serve."
     return None
 

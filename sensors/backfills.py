@@ -6,16 +6,12 @@ from datetime import UTC, datetime
 
 import dagster as dg
 from dagster._core.execution.backfill import BulkActionsFilter, BulkActionStatus, PartitionBackfill
-from dagster._core.storage.dagster_run import NOT_FINISHED_STATUSES
 
 from forecast_assets.reasons import TOLD_BY, reasons
 from resources.alerts import Alert
-
-BACKFILL_TAG = "dagster/backfill"
-UNFINISHED = NOT_FINISHED_STATUSES
+from resources.tags import BACKFILL_TAG, PARTITION_TAG
 
 _PREFIX = "backfill:"
-_PARTITION_TAG = "dagster/partition"
 _DAY_S = 86_400.0
 _SHOWN = 12  # weeks that a message names
 _GOING_ON = {BulkActionStatus.REQUESTED, BulkActionStatus.CANCELING, BulkActionStatus.FAILING}
@@ -104,7 +100,7 @@ def _failed(instance: dg.DagsterInstance, identity: str) -> dict[str, str]:
     """The weeks of a backfill whose last run failed and that were not made since, with that run."""
     last: dict[str, dg.RunRecord] = {}
     for record in instance.get_run_records(dg.RunsFilter(tags={BACKFILL_TAG: identity})):  # the newest first
-        week = record.dagster_run.tags.get(_PARTITION_TAG)
+        week = record.dagster_run.tags.get(PARTITION_TAG)
         if week is not None:
             last.setdefault(week, record)
     failed = {week: record for week, record in last.items() if record.dagster_run.status == dg.DagsterRunStatus.FAILURE}
@@ -114,7 +110,7 @@ def _failed(instance: dg.DagsterInstance, identity: str) -> dict[str, str]:
 
 
 def _is_made_good(instance: dg.DagsterInstance, week: str, failed: dg.RunRecord) -> bool:
-    filters = dg.RunsFilter(tags={_PARTITION_TAG: week}, statuses=[dg.DagsterRunStatus.SUCCESS])
+    filters = dg.RunsFilter(tags={PARTITION_TAG: week}, statuses=[dg.DagsterRunStatus.SUCCESS])
     later = instance.get_run_records(filters, limit=20)
     same = {failed.dagster_run.job_name, "weekly_refresh", "backfill"}
     return any(each.storage_id > failed.storage_id and each.dagster_run.job_name in same for each in later)

@@ -15,6 +15,7 @@ from typing import Literal
 
 import dagster as dg
 from dagster._core.definitions.asset_checks.asset_check_evaluation import AssetCheckEvaluation
+from dagster._core.storage.dagster_run import NOT_FINISHED_STATUSES
 
 from forecast_assets.consequence import consequence
 from forecast_assets.passing import why_failed
@@ -22,11 +23,10 @@ from forecast_assets.reasons import evaluations, reasons
 from forecast_assets.settings import Settings
 from forecast_assets.standing import Standing
 from resources.alerts import Alert, Alerts
-from sensors.backfills import BACKFILL_TAG, UNFINISHED, Backfills, events_of, read_backfills
+from resources.tags import BACKFILL_TAG, PARTITION_TAG, WILL_RETRY_TAG
+from sensors.backfills import Backfills, events_of, read_backfills
 from sensors.refreshing import ATTEMPT_TAG
 
-_PARTITION_TAG = "dagster/partition"
-_WILL_RETRY_TAG = "dagster/will_retry"
 _ENDED: tuple[Literal[dg.DagsterEventType.RUN_SUCCESS, dg.DagsterEventType.RUN_FAILURE], ...] = (
     dg.DagsterEventType.RUN_SUCCESS,
     dg.DagsterEventType.RUN_FAILURE,
@@ -163,7 +163,7 @@ class Reader:
         if not failed or not self._instance.run_retries_enabled or now_s - record.timestamp > _SETTLING_S:
             return False
         run = self._instance.get_run_by_id(record.run_id)
-        return run is not None and _WILL_RETRY_TAG not in run.tags
+        return run is not None and WILL_RETRY_TAG not in run.tags
 
     def _take(self, record: dg.EventLogRecord, held: dict[str, Held], now_s: float) -> None:
         run = self._instance.get_run_by_id(record.run_id)
@@ -189,7 +189,7 @@ class Reader:
 
         A passing fault that one more try heals is nobody's business; what fails for the second time is said at once.
         """
-        if run.tags.get(_WILL_RETRY_TAG) == "true":
+        if run.tags.get(WILL_RETRY_TAG) == "true":
             return True
         if again or not why_failed(self._instance, run.run_id).passing:
             return False
@@ -197,11 +197,11 @@ class Reader:
 
     def _is_at_work(self, failed: dg.DagsterRun) -> bool:
         """Whether a run is at work that may make good for a failed one: of its week, or else of its job."""
-        week = failed.tags.get(_PARTITION_TAG)
+        week = failed.tags.get(PARTITION_TAG)
         filters = dg.RunsFilter(
             job_name=None if week else failed.job_name,
-            tags={_PARTITION_TAG: week} if week else {},
-            statuses=list(UNFINISHED),
+            tags={PARTITION_TAG: week} if week else {},
+            statuses=NOT_FINISHED_STATUSES,
         )
         return bool(self._instance.get_run_records(filters, limit=1))
 
@@ -233,7 +233,7 @@ class Reader:
         return consequence(self._standing)
 
     def _comes_again(self, run: dg.DagsterRun) -> bool:
-        if run.tags.get(_WILL_RETRY_TAG) == "true":
+        if run.tags.get(WILL_RETRY_TAG) == "true":
             return True
         attempt = run.tags.get(ATTEMPT_TAG)
         return attempt is not None and int(attempt) < why_failed(self._instance, run.run_id).tries
@@ -328,7 +328,7 @@ def failures(configured: Settings) -> dg.SensorDefinition:
 def week_of(run: dg.DagsterRun) -> date | None:
     """The week of a run, if it has one."""
     try:
-        return date.fromisoformat(run.tags[_PARTITION_TAG])
+        return date.fromisoformat(run.tags[PARTITION_TAG])
     except (KeyError, ValueError):
         return None
 

@@ -15,6 +15,7 @@ from datetime import UTC, datetime
 
 import dagster as dg
 from dagster._core.execution.backfill import BulkActionsFilter, BulkActionStatus
+from dagster._core.storage.dagster_run import FINISHED_STATUSES, NOT_FINISHED_STATUSES
 
 from forecast_assets import accuracy, changes, dashboard
 from forecast_assets.partitions import week_of
@@ -23,18 +24,16 @@ from forecast_assets.standing import Standing
 from jobs.weekly import redraw, register, score, sql_catalog, weekly_refresh
 from resources import aws
 from resources.lake import LakeAccessError, LakeWriteError
+from resources.tags import PARTITION_TAG, PRIORITY_TAG, RUN_KEY_TAG
 
 TRIES = 3
 """Attempts at the same thing."""
 
-_FINISHED = [dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED]
-_UNFINISHED = [status for status in dg.DagsterRunStatus if status not in _FINISHED]
 _REQUESTED = [BulkActionStatus.REQUESTED]
 _FORGOTTEN_S = 8 * 3600.0
 """A run that nothing was heard of for so long is not waited for: its process died where nobody looks after it."""
 
-_PARTITION_TAG, _RUN_KEY_TAG = "dagster/partition", "dagster/run_key"
-_BEHIND = {"dagster/priority": "-1"}  # a release does not queue behind old weeks
+_BEHIND = {PRIORITY_TAG: "-1"}  # a release does not queue behind old weeks
 
 
 @dataclass(frozen=True)
@@ -163,7 +162,7 @@ def _next_attempt(instance: dg.DagsterInstance, missing: Missing, *, retry_s: fl
     not_before = None
     for attempt in range(1, TRIES + 1):
         record = next(
-            iter(instance.get_run_records(dg.RunsFilter(tags={_RUN_KEY_TAG: missing.run_key(attempt)}), limit=1)), None
+            iter(instance.get_run_records(dg.RunsFilter(tags={RUN_KEY_TAG: missing.run_key(attempt)}), limit=1)), None
         )
         if record is None:
             return attempt, not_before
@@ -177,16 +176,16 @@ def _weeks_of_failures(instance: dg.DagsterInstance, since: float) -> set[str]:
     """The weeks whose refresh or registration failed since a time."""
     failed, then = [dg.DagsterRunStatus.FAILURE], datetime.fromtimestamp(since, UTC)
     return {
-        run.tags[_PARTITION_TAG]
+        run.tags[PARTITION_TAG]
         for job in (weekly_refresh.name, register.name)
         for run in instance.get_runs(dg.RunsFilter(job_name=job, statuses=failed, updated_after=then))
-        if _PARTITION_TAG in run.tags
+        if PARTITION_TAG in run.tags
     }
 
 
 def _newest_end(instance: dg.DagsterInstance) -> float:
     """When the newest run ended; 0 where none has."""
-    finished = dg.RunsFilter(statuses=_FINISHED)
+    finished = dg.RunsFilter(statuses=FINISHED_STATUSES)
     records = instance.get_run_records(finished, limit=1, order_by="update_timestamp")
     return max((record.update_timestamp.timestamp() for record in records), default=0.0)
 
@@ -194,5 +193,5 @@ def _newest_end(instance: dg.DagsterInstance) -> float:
 def _at_work(instance: dg.DagsterInstance, now_s: float) -> bool:
     """Whether runs are on their way, or a backfill that will start more."""
     heard_of = datetime.fromtimestamp(now_s - _FORGOTTEN_S, UTC)
-    running = instance.get_runs(dg.RunsFilter(statuses=_UNFINISHED, updated_after=heard_of), limit=1)
+    running = instance.get_runs(dg.RunsFilter(statuses=NOT_FINISHED_STATUSES, updated_after=heard_of), limit=1)
     return bool(running) or bool(instance.get_backfills(BulkActionsFilter(statuses=_REQUESTED), limit=1))

@@ -26,6 +26,7 @@ from resources.eia.release import TABLE as RELEASE
 from resources.eia.release import records_of
 from resources.eia.values import offered
 from resources.landing import LANDED_TAG, Intake, Landings, open_place
+from resources.tags import PARTITION_TAG
 from sensors.refreshing import Answer, ask_for
 from sensors.sources import close_late
 
@@ -160,7 +161,7 @@ def _replayed(
     """The replay of the first of some weeks that was not tried from these files; the next one follows its end."""
     for week in weeks:
         tags = {LANDED_TAG: kept.digest(standing.settings.series_ids, week)}
-        found = dg.RunsFilter(job_name=backfill.name, tags={**tags, "dagster/partition": week.isoformat()})
+        found = dg.RunsFilter(job_name=backfill.name, tags={**tags, PARTITION_TAG: week.isoformat()})
         tried = instance.get_runs(found, limit=1)
         if tried and not tried[0].is_finished:
             return Asked(reasons=[f"run {tried[0].run_id} replays {week}"])

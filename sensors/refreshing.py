@@ -21,6 +21,7 @@ from forecast_assets.partitions import WEEKS, week_of
 from forecast_assets.passing import Failure, why_failed
 from forecast_assets.standing import Standing
 from resources.eia.values import held
+from resources.tags import PARTITION_TAG, RETRIED_AS_TAG, WILL_RETRY_TAG
 
 JOB = "weekly_refresh"
 UNREADABLE = "unreadable-"
@@ -30,9 +31,6 @@ VALUES_TAG = "forecast/values"
 ATTEMPT_TAG = "forecast/attempt"
 """On a run that a sensor asked for, and asks for again where it failed for a passing reason."""
 
-_PARTITION_TAG = "dagster/partition"
-_WILL_RETRY_TAG = "dagster/will_retry"
-_RETRIED_AS_TAG = "dagster/auto_retry_run_id"
 CLAIM_S = 180.0
 """How long a claim counts without a run: from a sensor's answer to the run takes the daemon seconds."""
 _LONGEST_WAIT = 6  # times retry_s
@@ -88,7 +86,7 @@ def ask_for(
     """
     if not _is_partition(week, standing.clock.now()):
         return Answer(None, f"{week} is no week that can be refreshed now", "ended")
-    records = instance.get_run_records(dg.RunsFilter(tags={_PARTITION_TAG: week.isoformat()}))
+    records = instance.get_run_records(dg.RunsFilter(tags={PARTITION_TAG: week.isoformat()}))
     at_work = next((record.dagster_run for record in records if not record.dagster_run.is_finished), None)
     if at_work is not None:
         return Answer(
@@ -125,7 +123,7 @@ def _after(
             tries = _TRIES_TO_READ
     else:
         said, tries = f"is {run.status.value}", 1.0  # made, or ended by a person
-        found = held(standing.lake, week_of(run.tags[_PARTITION_TAG]), standing.settings.series_ids)
+        found = held(standing.lake, week_of(run.tags[PARTITION_TAG]), standing.settings.series_ids)
         if run.status == dg.DagsterRunStatus.SUCCESS and found not in {None, values}:
             # A source of several servers gave it what another one of them still had.
             said, tries = f"{said}, from other figures", 2.0
@@ -164,7 +162,7 @@ def _is_partition(week: date, now: datetime) -> bool:
 
 def _dagster_retries(run: dg.DagsterRun) -> bool:
     """Whether Dagster will retry a run that crashed, and has not begun to."""
-    return run.tags.get(_WILL_RETRY_TAG) == "true" and _RETRIED_AS_TAG not in run.tags
+    return run.tags.get(WILL_RETRY_TAG) == "true" and RETRIED_AS_TAG not in run.tags
 
 
 def _values(record: dg.RunRecord) -> str | None:

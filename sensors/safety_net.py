@@ -13,6 +13,7 @@ from resources.alerts import Alert, Alerts
 from resources.eia.calendar import WEEK, due, newest_due
 from resources.eia.errors import EiaUnreachableError
 from resources.eia.release import TABLE
+from resources.tags import PRIORITY_TAG
 from sensors.refreshing import Answer, ask_for
 from sensors.sources import LATE, Unreadable, close_late, offer
 
@@ -80,7 +81,7 @@ def catch_up(standing: Standing, alerts: Alerts, instance: dg.DagsterInstance) -
             answers.append(Answer(None, f"the source does not have week {week}", "waiting"))
             continue
         values = found.values(standing.lake, week)
-        first = {"dagster/priority": str((newest - week) // WEEK)}
+        first = {PRIORITY_TAG: str((newest - week) // WEEK)}
         answers.append(ask_for(week, values, standing=standing, instance=instance, by="safety_net", tags=first))
     return answers
 

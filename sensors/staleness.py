@@ -13,6 +13,7 @@ from forecast_assets.settings import Settings
 from forecast_assets.standing import Standing
 from resources.alerts import Alert, Alerts
 from resources.eia.calendar import due, newest_due
+from resources.tags import PARTITION_TAG
 
 BLIND_AFTER = 3
 """Ticks of a sensor that fail in a row before somebody is told; of a schedule, which ticks rarely, one is enough."""
@@ -114,8 +115,8 @@ def told_of(alerts: Alerts, week: date) -> str | None:
 def _is_at_work(instance: dg.DagsterInstance, week: date, *, hours: int) -> bool:
     """Whether a run makes the week; one that has hung or queued for as long as the week may be late does not count."""
     filters = dg.RunsFilter(
-        tags={"dagster/partition": week.isoformat()},
-        statuses=list(NOT_FINISHED_STATUSES),
+        tags={PARTITION_TAG: week.isoformat()},
+        statuses=NOT_FINISHED_STATUSES,
         created_after=datetime.now(UTC) - timedelta(hours=hours),
     )
     return bool(instance.get_run_records(filters, limit=1))
@@ -123,7 +124,7 @@ def _is_at_work(instance: dg.DagsterInstance, week: date, *, hours: int) -> bool
 
 def _overdue(standing: Standing, instance: dg.DagsterInstance, week: date, lacking: tuple[str, ...]) -> Alert:
     hours = standing.settings.watch.stale_after_h
-    runs = instance.get_run_records(dg.RunsFilter(tags={"dagster/partition": week.isoformat()}), limit=1)
+    runs = instance.get_run_records(dg.RunsFilter(tags={PARTITION_TAG: week.isoformat()}), limit=1)
     last = runs[0].dagster_run if runs else None
     everything = lacking == standing.settings.series_ids
     return Alert(

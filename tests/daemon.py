@@ -18,9 +18,10 @@ from typing import Any
 import dagster as dg
 import yaml
 
+from resources.tags import PARTITION_TAG
 from tests.refreshes import Site, end, processes_of, until
 from tests.served import free_port
-from tests.webserver import LOCATION, PARTITION_TAG, Webserver
+from tests.webserver import LOCATION, Webserver
 from tests.world import ROOT
 
 READY_S = 120.0

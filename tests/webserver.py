@@ -6,10 +6,10 @@ import urllib.request
 from collections.abc import Callable
 from typing import Any
 
+from resources.tags import PARTITION_TAG
 from tests.refreshes import until
 
 LOCATION = "petroleum_demand"
-PARTITION_TAG = "dagster/partition"
 ENDED = frozenset({"SUCCESS", "FAILURE", "CANCELED"})
 _EVERY_S = 0.3
 

@@ -9,12 +9,10 @@ from pathlib import Path
 import dagster as dg
 
 from resources.lake.errors import LakeMissingError
+from resources.tags import NO_RETRY, PARTITION_TAG
 
 LAKE_TAG = "forecast/lake"
 """The folder that a run works in."""
-
-_PARTITION_TAG = "dagster/partition"
-_NO_RETRY = {"dagster/max_retries": "0"}
 
 
 def recognise(instance: dg.DagsterInstance, run: dg.DagsterRun, root: Path, *, mark: str) -> None:
@@ -33,7 +31,7 @@ def recognise(instance: dg.DagsterInstance, run: dg.DagsterRun, root: Path, *, m
     if not is_there:
         made = instance.get_runs(dg.RunsFilter(tags=tag, statuses=[dg.DagsterRunStatus.SUCCESS]), limit=1)
         if made:
-            instance.add_run_tags(run.run_id, _NO_RETRY)  # Dagster would take it for a crash and try again at once
+            instance.add_run_tags(run.run_id, NO_RETRY)  # Dagster would take it for a crash and try again at once
             raise LakeMissingError(root, made[0].run_id)
-    if is_there or _PARTITION_TAG in run.tags:  # of an empty folder only the run of a week makes a lake
+    if is_there or PARTITION_TAG in run.tags:  # of an empty folder only the run of a week makes a lake
         instance.add_run_tags(run.run_id, tag)

@@ -16,10 +16,10 @@ from dagster._core.storage.event_log import SqlEventLogStorage, SqliteEventLogSt
 from dagster._core.storage.event_log.schema import AssetCheckExecutionsTable
 
 from resources.retention.removal import Ages, Removal, newest_change, size_of
+from resources.tags import PARTITION_TAG
 
 _PAGE = 200
 _LOGS = {".out", ".err", ".complete", ".partial"}
-PARTITION_TAG = "dagster/partition"
 _Key = tuple[str, str | None, frozenset[dg.AssetKey]]
 
 
