@@ -27,6 +27,7 @@ from jobs.housekeeping import housekeeping
 from jobs.weekly import default_jobs
 from resources.alerts import Alerts
 from resources.clock import Clock
+from resources.code_server import keep_looking_after_runs
 from resources.eia.resource import Eia
 from resources.sagemaker.platform import SageMaker
 from resources.week_lock import WeekLock
@@ -98,4 +99,5 @@ def build_defs(
 @dg.definitions
 def defs() -> dg.Definitions:
     """What `dagster dev` loads."""
+    keep_looking_after_runs()
     return build_defs()

@@ -98,6 +98,7 @@ class Accounts:
             self.tally.other.append(f"{week} has half-written files: {unfinished}")
         self._compare()
         self._approved.note()
+        self._outbox.look()
         self.sizes.append((week, dict(self._machine.sizes())))
 
     def _compare(self) -> None:

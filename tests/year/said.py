@@ -69,21 +69,24 @@ class Account:
 class Outbox:
     """The alerts of a lake, those that are cleared away included, as far as they were looked at before.
 
+    What is cleared away is forgotten: the same wrong thing is then number 1 again, and told apart by its time.
+
     Args:
         lake: Its folder.
     """
 
     def __init__(self, lake: Path) -> None:
         self._folder = lake / FOLDER
-        self._found: dict[tuple[str, str], Said] = {}
+        self._found: dict[tuple[str, str, str], Said] = {}
 
     def look(self) -> list[Said]:
         """All of them, the oldest of a key first."""
         for path in sorted(self._folder.glob("*/*.opened")):
-            place = (path.parent.name, path.stem)
             with contextlib.suppress(OSError, ValueError):  # it is being written, or was just cleared away
+                opened = json.loads(path.read_text())
+                place = (path.parent.name, path.stem, opened["at"])
                 if place not in self._found:
-                    alert = json.loads(path.read_text())["alert"]
+                    alert = opened["alert"]
                     week = date.fromisoformat(alert["week"]) if alert["week"] else None
                     self._found[place] = Said(alert["key"], int(path.stem), " ".join(alert["title"].split()), week)
                 self._found[place].closed = self._found[place].closed or path.with_suffix(".closed").exists()

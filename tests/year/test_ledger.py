@@ -14,11 +14,11 @@ from tests.year.said import FOLDER, Outbox
 WEEK = date(2023, 7, 14)
 
 
-def open_alert(lake: Path, key: str, title: str, *, closed: bool) -> None:
+def open_alert(lake: Path, key: str, title: str, *, closed: bool, at: str = "2023-07-19T15:00:00+00:00") -> None:
     folder = lake / FOLDER / key
-    folder.mkdir(parents=True)
+    folder.mkdir(parents=True, exist_ok=True)
     alert = {"key": key, "title": title, "week": str(WEEK)}
-    (folder / "000001.opened").write_text(json.dumps({"at": "2023-07-19T15:00:00+00:00", "alert": alert}))
+    (folder / "000001.opened").write_text(json.dumps({"at": at, "alert": alert}))
     if closed:
         (folder / "000001.closed").write_text("{}")
 
@@ -52,6 +52,8 @@ def test_what_was_cleared_away_is_remembered(tmp_path: Path) -> None:
         path.unlink()
     [said] = outbox.of(WEEK)
     assert said.closed
+    open_alert(tmp_path, "late:2023-07-14", "Late", closed=False, at="2023-08-16T15:00:00+00:00")
+    assert [each.closed for each in outbox.of(WEEK)] == [True, False], "the first of its name again"
 
 
 def test_a_channel_that_is_down_hears_nothing(tmp_path: Path) -> None:
