@@ -83,10 +83,7 @@ def approvals(settings: Settings) -> dg.SensorDefinition:
         description="Deploys the newest approved model, whether the gate approved it or a person, and goes back to the "
         "one before when it is rejected. Models of older weeks and of backfills start nothing.",
     )
-    def sensor(
-        context: dg.SensorEvaluationContext,
-        standing: dg.ResourceParam[Standing],
-    ) -> dg.SensorResult:
+    def sensor(context: dg.SensorEvaluationContext, standing: dg.ResourceParam[Standing]) -> dg.SensorResult:
         from botocore.exceptions import ClientError
 
         try:

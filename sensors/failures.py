@@ -313,9 +313,7 @@ def failures(configured: Settings) -> dg.SensorDefinition:
         "alert, and so does a failed check that blocks nothing. Later successes end them.",
     )
     def tick(
-        context: dg.SensorEvaluationContext,
-        standing: dg.ResourceParam[Standing],
-        alerts: Alerts,
+        context: dg.SensorEvaluationContext, standing: dg.ResourceParam[Standing], alerts: Alerts
     ) -> dg.SensorResult:
         reader = Reader(context.instance, standing, alerts)
         progress, said = reader.read(Progress.read(context.cursor), now_s=time.time())

@@ -92,10 +92,7 @@ def follow_ups(settings: Settings) -> dg.SensorDefinition:
         description="Once runs have ended: registers a refused candidate as rejected, scores forecasts whose weeks "
         "were made in another order, draws their pages again, and lists new tables in the catalog.",
     )
-    def sensor(
-        context: dg.SensorEvaluationContext,
-        standing: dg.ResourceParam[Standing],
-    ) -> dg.SensorResult:
+    def sensor(context: dg.SensorEvaluationContext, standing: dg.ResourceParam[Standing]) -> dg.SensorResult:
         from botocore.exceptions import ClientError
 
         memory = Memory.read(context.cursor)

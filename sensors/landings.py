@@ -60,9 +60,7 @@ def landings(settings: Settings) -> dg.SensorDefinition:
         "once every series is there. What is no release is set aside and raises an alert.",
     )
     def look(
-        context: dg.SensorEvaluationContext,
-        standing: dg.ResourceParam[Standing],
-        alerts: Alerts,
+        context: dg.SensorEvaluationContext, standing: dg.ResourceParam[Standing], alerts: Alerts
     ) -> dg.SensorResult:
         before = _loaded(context.cursor)
         place = open_place(

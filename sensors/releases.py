@@ -71,9 +71,7 @@ def releases(settings: Settings) -> dg.SensorDefinition:
         "A workbook that was only written anew starts nothing.",
     )
     def sensor(
-        context: dg.SensorEvaluationContext,
-        standing: dg.ResourceParam[Standing],
-        alerts: Alerts,
+        context: dg.SensorEvaluationContext, standing: dg.ResourceParam[Standing], alerts: Alerts
     ) -> dg.SensorResult | dg.SkipReason:
         try:
             answer, cursor = watch(Cursor.read(context.cursor, standing), standing, alerts, context.instance)

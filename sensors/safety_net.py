@@ -35,9 +35,7 @@ def safety_net(settings: Settings) -> dg.ScheduleDefinition:
         "refreshed and was not, and any of the four before it that were missed; alerts where EIA itself is late.",
     )
     def schedule(
-        context: dg.ScheduleEvaluationContext,
-        standing: dg.ResourceParam[Standing],
-        alerts: Alerts,
+        context: dg.ScheduleEvaluationContext, standing: dg.ResourceParam[Standing], alerts: Alerts
     ) -> list[dg.RunRequest] | dg.SkipReason:
         answers = catch_up(standing, alerts, context.instance)
         requests = [answer.request for answer in answers if answer.request is not None]

@@ -33,9 +33,7 @@ def staleness(configured: Settings) -> dg.SensorDefinition:
         "forecast and no other alert says why, and where a sensor or schedule keeps failing.",
     )
     def tick(
-        context: dg.SensorEvaluationContext,
-        standing: dg.ResourceParam[Standing],
-        alerts: Alerts,
+        context: dg.SensorEvaluationContext, standing: dg.ResourceParam[Standing], alerts: Alerts
     ) -> dg.SensorResult:
         looks = json.loads(context.cursor) if context.cursor else {}
         looks, said = watch_week(standing, alerts, context.instance, looks)
