@@ -20,7 +20,7 @@ from sensors.approvals import Tried, approvals
 from tests.models import register, served
 from tests.world import ROOT, World
 
-FIRST, SECOND, THIRD = date(2023, 11, 3), date(2023, 11, 10), date(2023, 11, 17)
+FIRST, SECOND, THIRD, FOURTH = (date(2023, 11, day) for day in (3, 10, 17, 24))
 MUTE = "local/mute:latest"
 
 
@@ -105,7 +105,8 @@ def test_what_is_approved_is_deployed_once_and_goes_back_and_forth_as_people_dec
     watched.decide(second, "Approved")
     assert watched.deploys()
     assert served(watched.world) == second.arn
-    assert watched.tick() == "Version 3, of week 2023-11-17, serves."
+    register(watched.world, FOURTH, approval="Rejected")
+    assert watched.tick() == "Version 3, of week 2023-11-17, serves.", "the gate refused a newer one"
     watched.cursor = None
     assert watched.tick() == "Version 3, of week 2023-11-17, serves.", "a first look, at a lake that has an endpoint"
 
