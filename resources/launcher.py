@@ -16,7 +16,9 @@ from typing import Any, Self
 
 import dagster as dg
 from dagster._config.config_schema import UserConfigSchema
+from dagster._core.errors import DagsterUserCodeUnreachableError
 from dagster._core.launcher import CheckRunHealthResult, DefaultRunLauncher, LaunchRunContext, WorkerStatus
+from dagster._grpc.client import DagsterGrpcClient
 from dagster._serdes import ConfigurableClassData
 
 from resources.machine import machine
@@ -28,6 +30,8 @@ MACHINE_TAG = "forecast/machine"
 _CODE_SERVER_TAG = ".dagster/grpc_info"
 _HERE = {"localhost", "127.0.0.1", "::1"}
 _CLOCK_SLACK_S = 60.0
+_NEW_SERVER_S = 90.0
+"""Within which the daemon has another code server: it looks for one once a minute, and a process starts."""
 _TICKS_A_SECOND = os.sysconf("SC_CLK_TCK")
 
 
@@ -43,6 +47,8 @@ class WatchedRunLauncher(DefaultRunLauncher):
     def __init__(self, inst_data: ConfigurableClassData | None = None, *, only_machine: bool = False) -> None:
         super().__init__(inst_data)
         self._only_machine = only_machine
+        self._made_at = time.time()
+        self._gone_since: dict[str, float] = {}
 
     @classmethod
     def config_type(cls) -> UserConfigSchema:
@@ -67,7 +73,9 @@ class WatchedRunLauncher(DefaultRunLauncher):
     def check_run_worker_health(self, run: dg.DagsterRun) -> CheckRunHealthResult:
         """Whether the process of a run that has started is alive.
 
-        What runs elsewhere cannot be asked and counts as alive, until `max_runtime_seconds` ends it.
+        What runs elsewhere cannot be asked and counts as alive, until `max_runtime_seconds` ends it. What died with its
+        code server counts as alive until there is another one: Dagster tries to start a dead run again in the next
+        seconds, and once only.
         """
         elsewhere = self._elsewhere(run)
         if elsewhere is not None:
@@ -78,9 +86,9 @@ class WatchedRunLauncher(DefaultRunLauncher):
         pid, said_at = process
         age_s = age_of(pid)
         if age_s is None:
-            return self._dead(run, f"its process ({pid}) is gone")
+            return self._gone(run, said_at, f"its process ({pid}) is gone")
         if age_s < time.time() - said_at - _CLOCK_SLACK_S:
-            return self._dead(run, f"its process ({pid}) is gone, and another one has its number")
+            return self._gone(run, said_at, f"its process ({pid}) is gone, and another one has its number")
         return CheckRunHealthResult(WorkerStatus.RUNNING)
 
     def _elsewhere(self, run: dg.DagsterRun) -> CheckRunHealthResult | None:
@@ -94,6 +102,17 @@ class WatchedRunLauncher(DefaultRunLauncher):
         if place is None or not _is_local(run) or name != here.split()[0]:
             return CheckRunHealthResult(WorkerStatus.RUNNING, "its process is not on this machine: it cannot be asked")
         return self._dead(run, "its machine was started again")
+
+    def _gone(self, run: dg.DagsterRun, began_at: float, why: str) -> CheckRunHealthResult:
+        """A run of this machine whose process is gone: dead as soon as it can be started again."""
+        server = json.loads(run.tags.get(_CODE_SERVER_TAG, "{}"))
+        now = time.time()
+        waited_s = now - self._gone_since.setdefault(run.run_id, now)
+        of_an_earlier_daemon = "socket" in server and began_at < self._made_at
+        if server and not of_an_earlier_daemon and waited_s < _NEW_SERVER_S and not answers(server):
+            return CheckRunHealthResult(WorkerStatus.RUNNING, f"{why} with its code server: another one is waited for")
+        del self._gone_since[run.run_id]
+        return self._dead(run, why)
 
     def _dead(self, run: dg.DagsterRun, why: str) -> CheckRunHealthResult:
         if _CODE_SERVER_TAG not in run.tags:  # a command ran it: nobody but its user can start it again
@@ -114,6 +133,15 @@ def _is_local(run: dg.DagsterRun) -> bool:
     """Whether the code server that started a run, if one did, is on the machine of the daemon."""
     server = json.loads(run.tags.get(_CODE_SERVER_TAG, "{}"))
     return "socket" in server or server.get("host", "localhost") in {*_HERE, os.uname().nodename}
+
+
+def answers(server: Mapping[str, Any]) -> bool:
+    """Whether a code server is there, by host and port or by socket."""
+    try:
+        DagsterGrpcClient(**server).ping("")
+    except DagsterUserCodeUnreachableError:
+        return False
+    return True
 
 
 def age_of(pid: int) -> float | None:

@@ -16,11 +16,22 @@ from dagster._core.launcher import WorkerStatus
 from dagster._core.storage.dagster_run import DagsterRunStatus
 from dagster._core.test_utils import create_run_for_test
 
-from resources.launcher import MACHINE_TAG, WatchedRunLauncher, age_of
+from resources.launcher import MACHINE_TAG, WatchedRunLauncher, age_of, answers
 from resources.machine import machine
+from tests.refreshes import until
+from tests.served import free_port
 from tests.world import ROOT
 
-SERVER = {".dagster/grpc_info": json.dumps({"host": "localhost", "socket": "/tmp/code"})}
+NOBODY = 2**22 + 1
+"""The number of no process: above what Linux hands out."""
+
+
+def served_by(**server: str | int) -> dict[str, str]:
+    """The tags of a run that a code server has started."""
+    return {".dagster/grpc_info": json.dumps({"host": "localhost", **server})}
+
+
+SERVER = served_by(socket="/nonexistent/code")
 
 
 @pytest.fixture(scope="module")
@@ -29,6 +40,7 @@ def instance(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dg.DagsterIns
     home = tmp_path_factory.mktemp("history")
     (home / "dagster.yaml").write_text((ROOT / "dagster.yaml").read_text())
     with dg.DagsterInstance.from_config(str(home)) as found:
+        assert found.run_launcher is not None  # made when first asked for
         yield found
 
 
@@ -37,6 +49,19 @@ def sleeper() -> Iterator[subprocess.Popen[bytes]]:
     with subprocess.Popen([sys.executable, "-S", "-c", "import sys; sys.stdin.read()"], stdin=subprocess.PIPE) as found:
         yield found
         found.kill()
+
+
+@pytest.fixture(scope="module")
+def code_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
+    """A code server that answers, as the tags of its runs name it."""
+    code = tmp_path_factory.mktemp("code") / "definitions.py"
+    code.write_text("import dagster as dg\ndefs = dg.Definitions()\n")
+    port = free_port()
+    command = [sys.executable, "-m", "dagster", "api", "grpc", "-f", str(code), "-p", str(port), "-h", "localhost"]
+    with subprocess.Popen(command, stderr=subprocess.DEVNULL) as server:
+        until(lambda: answers({"host": "localhost", "port": port}), "code server")
+        yield served_by(port=port)
+        server.terminate()
 
 
 def started(instance: dg.DagsterInstance, pid: int | None, **tags: str) -> dg.DagsterRun:
@@ -57,6 +82,11 @@ def health(instance: dg.DagsterInstance, run: dg.DagsterRun) -> tuple[WorkerStat
     return found.status, found.msg or ""
 
 
+def later(monkeypatch: pytest.MonkeyPatch, seconds: float) -> None:
+    now = time.time() + seconds
+    monkeypatch.setattr(time, "time", lambda: now)
+
+
 def test_a_run_is_running_while_its_process_lives(
     instance: dg.DagsterInstance, sleeper: subprocess.Popen[bytes]
 ) -> None:
@@ -64,9 +94,9 @@ def test_a_run_is_running_while_its_process_lives(
 
 
 def test_a_run_is_gone_with_its_process_even_before_that_is_waited_for(
-    instance: dg.DagsterInstance, sleeper: subprocess.Popen[bytes]
+    instance: dg.DagsterInstance, sleeper: subprocess.Popen[bytes], code_server: dict[str, str]
 ) -> None:
-    run = started(instance, sleeper.pid, **SERVER)
+    run = started(instance, sleeper.pid, **code_server)
     sleeper.kill()
     os.waitid(os.P_PID, sleeper.pid, os.WEXITED | os.WNOWAIT)  # a zombie from here on
     for _ in range(2):
@@ -86,6 +116,44 @@ def test_a_later_process_of_the_same_number_is_not_taken_for_it(
     assert said == f"its process ({sleeper.pid}) is gone, and another one has its number"
 
 
+def test_a_run_that_died_with_its_code_server_is_given_up_when_there_is_another_one(
+    instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Dagster tries to start it again at once and no second time: who says so too early loses it."""
+    run = started(instance, NOBODY, **SERVER)
+    for elapsed_s in (0, 60):
+        with monkeypatch.context() as patch:
+            later(patch, elapsed_s)
+            assert health(instance, run) == (
+                WorkerStatus.RUNNING,
+                f"its process ({NOBODY}) is gone with its code server: another one is waited for",
+            )
+    later(monkeypatch, 100)
+    assert health(instance, run) == (WorkerStatus.NOT_FOUND, f"its process ({NOBODY}) is gone")
+
+
+def test_a_run_that_an_earlier_daemon_began_waits_for_no_code_server(
+    instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The daemon that is asked has one of its own."""
+    with monkeypatch.context() as patch:
+        later(patch, -3600)
+        run = started(instance, NOBODY, **SERVER)
+    assert health(instance, run) == (WorkerStatus.NOT_FOUND, f"its process ({NOBODY}) is gone")
+
+
+def test_a_code_server_apart_is_waited_for_by_every_daemon(
+    instance: dg.DagsterInstance, code_server: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is started again by itself, and answers where it did."""
+    with monkeypatch.context() as patch:
+        later(patch, -3600)
+        away = started(instance, NOBODY, **served_by(port=free_port()))
+        back = started(instance, NOBODY, **code_server)
+    assert health(instance, away)[0] is WorkerStatus.RUNNING
+    assert health(instance, back)[0] is WorkerStatus.NOT_FOUND
+
+
 def test_a_run_from_before_the_machine_was_started_again_is_gone(instance: dg.DagsterInstance) -> None:
     before = f"{os.uname().nodename} 1c0ffee5-0000-4000-8000-000000000000 pid:[1]"
     run = started(instance, os.getpid(), **SERVER, **{MACHINE_TAG: before})
@@ -102,7 +170,7 @@ def test_a_run_from_before_the_machine_was_started_again_is_gone(instance: dg.Da
 def test_what_runs_elsewhere_is_not_judged_by_the_processes_of_this_machine(
     instance: dg.DagsterInstance, tags: dict[str, str]
 ) -> None:
-    status, said = health(instance, started(instance, 2**22 + 1, **{**SERVER, **tags}))
+    status, said = health(instance, started(instance, NOBODY, **{**SERVER, **tags}))
     assert status is WorkerStatus.RUNNING
     assert "cannot be asked" in said
 
@@ -112,7 +180,7 @@ def test_a_run_that_has_not_named_its_process_is_given_time(instance: dg.Dagster
 
 
 def test_a_command_that_died_is_not_started_again_behind_its_users_back(instance: dg.DagsterInstance) -> None:
-    run = started(instance, 2**22 + 1)
+    run = started(instance, NOBODY)
     assert health(instance, run)[0] is WorkerStatus.NOT_FOUND
     found = instance.get_run_by_id(run.run_id)
     assert found is not None
@@ -123,7 +191,7 @@ def test_a_command_that_died_is_not_started_again_behind_its_users_back(instance
 
 
 def test_the_age_of_a_process_is_read_off_the_machine() -> None:
-    assert age_of(2**22 + 1) is None
+    assert age_of(NOBODY) is None
     age_s = age_of(os.getpid())
     assert age_s is not None
     assert 0 < age_s < 86_400
