@@ -43,6 +43,8 @@ _DOING = {
     "register": "registration",
     "deploy": "deployment",
 }
+_INCLUDED = {"weekly_refresh": ("register", "score", "redraw"), "deploy": ("sql_catalog",)}
+"""What a job makes besides, which jobs of their own make where only that is missing."""
 
 
 @dataclass(frozen=True)
@@ -241,10 +243,12 @@ class Reader:
     def _recovered_keys(self, job: str, week: date | None, held: Iterable[str]) -> list[str]:
         """The failures that a success of a job makes good: of the same week, and of earlier ones."""
         keys = {*self._open, *held, *(key for key, wanted in self._wanted.items() if isinstance(wanted, Alert))}
+        included = sorted(keys & {f"run:{part}:{week or '-'}" for part in _INCLUDED.get(job, ())})
         found = [key for key in sorted(keys) if key.startswith(f"run:{job}:")]
         if job == "backfill":  # an older week than another may well come later
             return [key for key in found if self._week_of_alert(key) == week]
-        return [key for key in found if week is None or key.rpartition(":")[2] <= week.isoformat()]  # - is less
+        earlier = [key for key in found if week is None or key.rpartition(":")[2] <= week.isoformat()]  # - is less
+        return earlier + included
 
     def _week_of_alert(self, key: str) -> date | None:
         wanted = self._wanted.get(key)

@@ -90,6 +90,18 @@ def test_a_success_of_a_later_week_ends_it_and_says_what_is_missing(runs: Runs, 
     )
 
 
+def test_a_refresh_ends_what_failed_alone_of_what_it_includes(runs: Runs, watch: Watch, alerts: Alerts) -> None:
+    """A registration met the refresh of its week, say, and changed nothing: no other one will ever succeed."""
+    runs.mood.error = ValueError("x")
+    runs.run("score")
+    runs.run("score", WEEK - timedelta(weeks=1))
+    watch.tick()
+    runs.mood.error = None
+    runs.run("weekly_refresh")
+    assert watch.tick() == [f"closed run:score:{WEEK}"], "the scores of another week are not made by it"
+    assert [each.recovery for each in alerts.unsettled()[0]] == ["", "The refresh of 2023-11-10 has succeeded."]
+
+
 def test_a_deployment_has_no_week(runs: Runs, watch: Watch, alerts: Alerts) -> None:
     runs.mood.error = dg.Failure("the endpoint went back to the model before")
     runs.run("deploy", None)
