@@ -51,6 +51,7 @@ class Source:
         self._lock = threading.Lock()
         self._publications: list[Publication] = []
         self._mischief: list[str] = []
+        self._after = ""
         self._answered: list[Answered] = []
         self.stopping = threading.Event()
         self.url = ""
@@ -59,19 +60,14 @@ class Source:
         with self._lock:
             self._publications = sorted([*self._publications, *publications], key=lambda each: each.since)
 
-    def misbehave(self, kind: str, times: int, *, after: int = 0) -> None:
-        """Answer so many requests with a 5xx status, or not at all, after some good answers."""
+    def misbehave(self, kind: str, times: int, *, after: str = "") -> None:
+        """Answer so many requests with a 5xx status, or not at all; if told, after a publication was handed out."""
         with self._lock:
-            self._mischief = ["", *[""] * (after - 1)] * (after > 0) + [kind] * times
+            self._mischief, self._after = [kind] * times, after
 
     def behave(self) -> None:
         with self._lock:
             self._mischief = []
-
-    @property
-    def misbehaves(self) -> bool:
-        with self._lock:
-            return any(self._mischief)
 
     def seen(self, since: int = 0) -> list[Answered]:
         """What was answered, from a position on."""
@@ -93,7 +89,7 @@ class Source:
         """Status, body and ETag; status 0 for no answer at all."""
         now = self._clock.now()
         with self._lock:
-            mischief = self._mischief.pop(0) if self._mischief else ""
+            mischief = self._mischief.pop(0) if self._mischief and not self._after else ""
             current = next((each for each in reversed(self._publications) if each.since <= now), None)
             status, body, tag, what = 404, b"", None, path
             if mischief == "hang":
@@ -103,6 +99,8 @@ class Source:
             elif path == self._path and current is not None:
                 tag, what = etag_of(current.content), current.what
                 status, body = (304, b"") if etag == tag else (200, current.content)
+                if (status, what) == (200, self._after):
+                    self._after = ""
             self._answered.append(Answered(now, status, what))
         return status, body, tag
 

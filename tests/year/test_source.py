@@ -33,10 +33,12 @@ def test_a_release_is_to_be_had_from_its_hour_on(figures: Figures, tmp_path: Pat
         unchanged = httpx.get(source.url, headers={"If-None-Match": before.headers["ETag"]})
         now.write_text(due(WEEK).isoformat())
         after = httpx.get(source.url, headers={"If-None-Match": before.headers["ETag"]})
-        source.misbehave("5xx", 1, after=1)
+        source.misbehave("5xx", 1, after="new")
+        told = [httpx.get(source.url, headers={"If-None-Match": after.headers["ETag"]}).status_code for _ in range(2)]
         statuses = [httpx.get(source.url).status_code for _ in range(3)]
-        assert source.counted() == {"200 old": 1, "304 old": 1, "200 new": 3, "503 5xx": 1}
+        assert source.counted() == {"200 old": 1, "304 old": 1, "304 new": 2, "200 new": 3, "503 5xx": 1}
     assert (before.content, unchanged.status_code, after.content) == (old, 304, new)
+    assert told == [304, 304], "nothing was handed out yet"
     assert statuses == [200, 503, 200]
 
 

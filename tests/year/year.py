@@ -190,7 +190,8 @@ class Year:
         elif fault.kind in {"5xx", "hang"}:
             chance = fault.chance()
             times = chance.randrange(4, 10) if fault.kind == "5xx" else 1
-            self._entries[fault].evidence["answers before"] = after = 0 if fault.at == "asked by the sensor" else 2
+            # The sensor reads the release before it asks for the run, which then reads it too.
+            after = "" if fault.at == "asked by the sensor" else f"week {fault.week}"
             self.source.misbehave(fault.kind, times, after=after)
         elif fault.at == "before the release":
             self._strike(fault, None)
@@ -408,7 +409,7 @@ class Year:
         entry, week = self._entries[fault], fault.week
         if fault.kind in {"5xx", "hang"}:
             answered = {name: times for name, times in self.source.counted().items() if fault.kind in name}
-            if answered and not self.source.misbehaves:
+            if answered:
                 entry.hit(answers=answered)
             self.source.behave()
         if entry.struck and not entry.healed_by:
