@@ -105,7 +105,7 @@ class WatchedRunLauncher(DefaultRunLauncher):
 
     def _gone(self, run: dg.DagsterRun, began_at: float, why: str) -> CheckRunHealthResult:
         """A run of this machine whose process is gone: dead as soon as it can be started again."""
-        server = json.loads(run.tags.get(_CODE_SERVER_TAG, "{}"))
+        server = _code_server(run)
         now = time.time()
         waited_s = now - self._gone_since.setdefault(run.run_id, now)
         of_an_earlier_daemon = "socket" in server and began_at < self._made_at
@@ -115,7 +115,7 @@ class WatchedRunLauncher(DefaultRunLauncher):
         return self._dead(run, why)
 
     def _dead(self, run: dg.DagsterRun, why: str) -> CheckRunHealthResult:
-        if _CODE_SERVER_TAG not in run.tags:  # a command ran it: nobody but its user can start it again
+        if not _code_server(run):  # a command ran it: nobody but its user can start it again
             self._instance.add_run_tags(run.run_id, NO_RETRY)
         return CheckRunHealthResult(WorkerStatus.NOT_FOUND, why)
 
@@ -129,9 +129,15 @@ class WatchedRunLauncher(DefaultRunLauncher):
         return None
 
 
+def _code_server(run: dg.DagsterRun) -> Mapping[str, Any]:
+    """Where the code server is that started a run: host and port, or socket; nothing where a command did."""
+    found: Mapping[str, Any] = json.loads(run.tags.get(_CODE_SERVER_TAG, "{}"))
+    return found
+
+
 def _is_local(run: dg.DagsterRun) -> bool:
     """Whether the code server that started a run, if one did, is on the machine of the daemon."""
-    server = json.loads(run.tags.get(_CODE_SERVER_TAG, "{}"))
+    server = _code_server(run)
     return "socket" in server or server.get("host", "localhost") in {*_HERE, os.uname().nodename}
 
 

@@ -241,7 +241,7 @@ class Reader:
         return attempt is not None and int(attempt) < why_failed(self._instance, run.run_id).tries
 
     def _recovered_keys(self, job: str, week: date | None, held: Iterable[str]) -> list[str]:
-        """The failures that a success of a job makes good: of the same week, and of earlier ones."""
+        """The failures that a success of a job makes good: its own up to this week, and of what it includes."""
         keys = {*self._open, *held, *(key for key, wanted in self._wanted.items() if isinstance(wanted, Alert))}
         included = sorted(keys & {f"run:{part}:{week or '-'}" for part in _INCLUDED.get(job, ())})
         found = [key for key in sorted(keys) if key.startswith(f"run:{job}:")]
