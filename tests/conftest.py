@@ -1,11 +1,21 @@
 """Fixtures shared by every room."""
 
 import os
+import signal
 from pathlib import Path
 
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
+
+
+def pytest_configure() -> None:
+    """Let Ctrl-C mean something where a shell that runs the tests in the background has it ignored.
+
+    What tests start inherits that, and Dagster, started so, would ignore TERM as well.
+    """
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")

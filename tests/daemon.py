@@ -26,14 +26,6 @@ from tests.world import ROOT
 
 READY_S = 120.0
 
-# Whoever runs the tests in the background has Ctrl-C ignored, and Dagster, started so, would ignore TERM as well.
-_MAIN = """
-import runpy, signal, sys
-signal.signal(signal.SIGINT, signal.default_int_handler)
-sys.argv = sys.argv[1:]
-runpy.run_module(sys.argv[0], run_name="__main__", alter_sys=True)
-"""
-
 _START = """mutation ($selector: SensorSelector!) {
     startSensor(sensorSelector: $selector) { __typename ... on PythonError { message } }
 }"""
@@ -61,7 +53,7 @@ class Service:
     """
 
     def __init__(self, module: str, *arguments: str, environment: Mapping[str, str], log: Path) -> None:
-        self._command = [sys.executable, "-c", _MAIN, module, *arguments]
+        self._command = [sys.executable, "-m", module, *arguments]
         self._environment = environment
         self.log = log
         self.process: subprocess.Popen[bytes] | None = None

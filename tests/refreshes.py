@@ -86,15 +86,6 @@ class Refresh:
         assert self.ends() == -signal.SIGKILL, self.said()
 
 
-# Whoever runs the tests in the background has Ctrl-C ignored, by them and by what they start.
-_MAIN = """
-import signal
-from forecast_assets.cli import main
-signal.signal(signal.SIGINT, signal.default_int_handler)
-main()
-"""
-
-
 class CommandLine:
     """The command line as processes of their own, with a small search.
 
@@ -113,7 +104,7 @@ class CommandLine:
     def start(self, *arguments: str) -> Refresh:
         self._logs += 1
         log = self._folder / f"{self._logs}.log"
-        command = [sys.executable, "-c", _MAIN, *arguments]
+        command = [Path(sys.executable).with_name("forecast"), *arguments]
         with log.open("wb") as file:
             process = subprocess.Popen(
                 command, cwd=ROOT, env=self.environment, stdin=subprocess.DEVNULL, stdout=file, stderr=file

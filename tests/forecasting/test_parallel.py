@@ -62,9 +62,7 @@ def test_a_task_runs_with_one_blas_thread_in_this_process_and_gives_the_threads_
 @pytest.mark.parametrize("sign", [signal.SIGTERM, signal.SIGINT, signal.SIGKILL], ids=lambda sign: sign.name)
 def test_no_worker_outlives_its_caller(sign):
     script = (
-        "import signal, time; from forecasting import parallel\n"
-        # A shell has what it starts in the background ignore this signal, and it is inherited.
-        "signal.signal(signal.SIGINT, signal.default_int_handler)\n"
+        "import time; from forecasting import parallel\n"
         "parallel.run(time.sleep, [0, 0, 120, 120, 120], workers=2, finished=lambda *_: print('ready', flush=True))"
     )
     with subprocess.Popen(
