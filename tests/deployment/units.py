@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Mapping
+from contextlib import ExitStack
 from pathlib import Path
 
 from tests.refreshes import until
@@ -85,9 +86,10 @@ class Machine(Webserver):
 
     def stop(self, service: str) -> None:
         """As `systemctl stop` with KillMode=process, or a mode that finds nobody else to end."""
-        process = self._running.pop(service)
+        process = self._running[service]
         process.send_signal(signal.SIGTERM)
         process.wait(float(read(f"{service}.service")["Service"]["TimeoutStopSec"][0]))
+        del self._running[service]
 
     def kill(self, service: str) -> None:
         process = self._running.pop(service)
@@ -101,14 +103,11 @@ class Machine(Webserver):
 
     def close(self) -> None:
         """Take down the services, then whatever a code server has left in its session."""
-        groups = [process.pid for process in self._running.values()]
-        for service in tuple(self._running):
-            self.stop(service)
-        for group in groups:
-            try:
-                os.killpg(group, signal.SIGKILL)
-            except ProcessLookupError:
-                continue
+        with ExitStack() as left:
+            for process in self._running.values():
+                left.callback(_kill_session, process)
+            for service in tuple(self._running):
+                self.stop(service)
 
     def log(self, service: str) -> str:
         return (self.state / f"{service}.log").read_text()
@@ -134,3 +133,11 @@ class Machine(Webserver):
             timeout=280,
             check=False,
         )
+
+
+def _kill_session(leader: "subprocess.Popen[bytes]") -> None:
+    try:
+        os.killpg(leader.pid, signal.SIGKILL)
+    except ProcessLookupError:
+        return
+    leader.wait()
